@@ -1,0 +1,78 @@
+/**
+ * What a process has used so far, read from outside through /proc: the measured server runs without a hook for this.
+ * Any thread, any process. Linux only: elsewhere the figures are NaN and the report prints a dash.
+ *
+ *   /proc/PID/stat    ... (comm) state ppid ... utime stime ...      clock ticks, exited threads included
+ *   /proc/PID/status  VmRSS, VmHWM, Threads                          kB
+ *   /proc/PID/io      read_bytes, write_bytes                        bytes that went to a block device
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Clock ticks a second as the kernel shows them to user space (USER_HZ): 100 on every Linux port Node runs on. */
+const TICKS_PER_SECOND = 100
+
+export interface ProcessUsage {
+  readonly userSeconds: number
+  readonly systemSeconds: number
+  readonly rssBytes: number
+  readonly rssPeakBytes: number
+  readonly threadCount: number
+  /** Bytes fetched from, and handed to, block devices; page-cache hits do not count. */
+  readonly readBytes: number
+  readonly writeBytes: number
+}
+
+/** Reads the usage of `pid` now. Figures that this system does not give are NaN. */
+export function readProcessUsage(pid: number): ProcessUsage {
+  const stat = readOrEmpty(`/proc/${pid}/stat`)
+  // The command name may hold spaces and parentheses: fields count from the last ')'.
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+  const status = readOrEmpty(`/proc/${pid}/status`)
+  const io = readOrEmpty(`/proc/${pid}/io`)
+  return {
+    userSeconds: Number(fields[11] ?? Number.NaN) / TICKS_PER_SECOND,
+    systemSeconds: Number(fields[12] ?? Number.NaN) / TICKS_PER_SECOND,
+    rssBytes: numberAfter(status, 'VmRSS:') * 1024,
+    rssPeakBytes: numberAfter(status, 'VmHWM:') * 1024,
+    threadCount: numberAfter(status, 'Threads:'),
+    readBytes: numberAfter(io, '\nread_bytes:'),
+    writeBytes: numberAfter(io, '\nwrite_bytes:'),
+  }
+}
+
+/** CPU seconds, user and system together, spent between two readings. */
+export function cpuSecondsBetween(start: ProcessUsage, end: ProcessUsage): number {
+  return end.userSeconds + end.systemSeconds - start.userSeconds - start.systemSeconds
+}
+
+/** What the garbage collector did in one JS thread between two SIGUSR2 signals; gc-probe.ts writes it. */
+export interface HeapUsage {
+  readonly threadId: number
+  readonly wallMs: number
+  readonly gcCount: number
+  /** Time the thread stood still for collections. */
+  readonly gcMs: number
+  /** Bytes allocated on the JS heap (objects; not the contents of Buffers). */
+  readonly allocatedBytes: number
+}
+
+/** Collects the files that gc-probe.ts left in `directory`, one a thread, main thread first. */
+export function readHeapUsage(directory: string): HeapUsage[] {
+  const names = readdirSync(directory).filter(name => /^gc-\d+\.json$/.test(name))
+  const usages = names.map(name => JSON.parse(readFileSync(join(directory, name), 'utf8')))
+  return (usages as HeapUsage[]).sort((a, b) => a.threadId - b.threadId)
+}
+
+function readOrEmpty(path: string): string {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch {
+    return ''
+  }
+}
+
+function numberAfter(text: string, label: string): number {
+  const at = text.indexOf(label)
+  return at < 0 ? Number.NaN : Number.parseInt(text.slice(at + label.length), 10)
+}

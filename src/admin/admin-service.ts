@@ -1,0 +1,282 @@
+/**
+ * Topics as plain functions: create, delete, grow, list. Wire handlers and HTTP routes call these,
+ * neither calls the other. The client's mistakes are KafkaErrors with a code and a message that names
+ * the culprit. Dispatcher thread.
+ *
+ * Order of a creation: metadata durable → directories → registry → reply. Of a deletion: out of the
+ * registry → mark durable → directories gone → record gone. So a crash leaves either a topic that opens
+ * at the next start or a mark that the next start finishes.
+ */
+import type { BrokerConfig } from '../config/config.ts'
+import { toLogConfig } from '../config/topic-configs.ts'
+import type { Partition, PartitionHost } from '../partitions/partition.ts'
+import { Errors, KafkaError } from '../protocol/errors.ts'
+import { isInternalTopic } from '../topics/topic-names.ts'
+import type { Topic, TopicRegistry } from '../topics/topic-registry.ts'
+import type { TopicRecord, TopicStore } from '../topics/topic-store.ts'
+import { newUuid } from '../topics/uuid.ts'
+import { type ConfigEntry, describeBroker, describeTopic } from './config-entries.ts'
+import { removeTopicDirectories } from './leftovers.ts'
+import { TopicCatalog } from './topic-catalog.ts'
+import {
+  type CreateTopic,
+  type Growth,
+  planGrowth,
+  planTopic,
+  type TopicPlan,
+} from './topic-plan.ts'
+
+export type { ConfigEntry } from './config-entries.ts'
+export type { CreateTopic, Growth } from './topic-plan.ts'
+
+export interface AdminOptions {
+  readonly config: BrokerConfig
+  /** Absolute. */
+  readonly dataDirectory: string
+  readonly nodeId: number
+  readonly topics: TopicRegistry
+  readonly store: TopicStore
+  readonly host: PartitionHost
+}
+
+export interface CreatedTopic {
+  readonly name: string
+  /** Null after `validateOnly`. */
+  readonly id: string | null
+  readonly partitions: number
+  readonly replicationFactor: number
+  readonly configs: readonly ConfigEntry[]
+}
+
+/** By name or by id. */
+export type TopicRef = { readonly name: string } | { readonly id: string }
+
+export class AdminService {
+  readonly #config: BrokerConfig
+  readonly #dataDirectory: string
+  readonly #nodeId: number
+  readonly #topics: TopicRegistry
+  readonly #host: PartitionHost
+  readonly #catalog: TopicCatalog
+  /** Last operation on each name that is being changed: one at a time per topic. */
+  readonly #turns = new Map<string, Promise<unknown>>()
+
+  constructor(options: AdminOptions) {
+    this.#config = options.config
+    this.#dataDirectory = options.dataDirectory
+    this.#nodeId = options.nodeId
+    this.#topics = options.topics
+    this.#host = options.host
+    this.#catalog = new TopicCatalog(options.store)
+  }
+
+  /**
+   * Loads the metadata, finishes deletions a crash cut short, and opens every partition. Called once, before clients
+   * are served. A log that cannot open leaves its partition offline; unreadable metadata rejects.
+   */
+  async start(): Promise<void> {
+    await this.#catalog.load()
+    const unfinished = this.#catalog.all().filter(record => record.state === 'deleting')
+    for (const record of unfinished) {
+      await removeTopicDirectories(this.#dataDirectory, record)
+      this.#catalog.drop(record.name)
+    }
+    if (unfinished.length > 0) await this.#catalog.save()
+    await Promise.all(this.#catalog.all().map(record => this.#open(record)))
+  }
+
+  /** All topics, internal ones too, in order of creation. */
+  listTopics(): Topic[] {
+    return [...this.#topics.all()]
+  }
+
+  /**
+   * Creates a topic. -1 partitions or replicas mean the broker's default. Rejects with KafkaError:
+   * TOPIC_ALREADY_EXISTS, INVALID_TOPIC_EXCEPTION, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR,
+   * INVALID_REPLICA_ASSIGNMENT, INVALID_REQUEST, INVALID_CONFIG, POLICY_VIOLATION (too many partitions),
+   * KAFKA_STORAGE_ERROR (not created).
+   */
+  createTopic(request: CreateTopic): Promise<CreatedTopic> {
+    return this.#inTurn(request.name, async () => {
+      const plan = planTopic(request, this.#planContext())
+      if (isInternalTopic(request.name))
+        throw new KafkaError(
+          Errors.INVALID_TOPIC_EXCEPTION,
+          `Topic ${request.name} is reserved for the broker`,
+        )
+      const topic = request.validateOnly === true ? null : await this.#create(plan)
+      return {
+        name: plan.name,
+        id: topic === null ? null : topic.id,
+        partitions: plan.partitions,
+        replicationFactor: 1,
+        configs: describeTopic(plan.configs, this.#config, null),
+      }
+    })
+  }
+
+  /**
+   * The topic, created with the broker's defaults when it does not exist. Concurrent calls share one creation. Whether
+   * auto-creation is allowed is the caller's question. Rejects like createTopic.
+   */
+  ensureTopic(name: string): Promise<Topic> {
+    const present = this.#topics.get(name)
+    if (present !== undefined) return Promise.resolve(present)
+    return this.#inTurn(name, () => {
+      const created = this.#topics.get(name)
+      if (created !== undefined) return Promise.resolve(created)
+      if (isInternalTopic(name))
+        throw new KafkaError(Errors.UNKNOWN_TOPIC_OR_PARTITION, `Topic ${name} does not exist`)
+      return this.#create(
+        planTopic(
+          { name, partitions: -1, replicationFactor: -1, configs: [] },
+          this.#planContext(),
+        ),
+      )
+    })
+  }
+
+  /**
+   * Deletes a topic and its files. Rejects with UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, TOPIC_DELETION_DISABLED,
+   * KAFKA_STORAGE_ERROR.
+   */
+  async deleteTopic(ref: TopicRef): Promise<{ name: string; id: string }> {
+    const { name } = this.#find(ref)
+    if (!this.#config.deleteTopics)
+      throw new KafkaError(
+        Errors.TOPIC_DELETION_DISABLED,
+        'Topics cannot be deleted: delete.topic.enable is false',
+      )
+    return await this.#inTurn(name, async () => {
+      const topic = this.#find(ref)
+      this.#topics.remove(topic)
+      const record = this.#catalog.get(name) as TopicRecord
+      this.#catalog.put({ ...record, state: 'deleting' })
+      await this.#catalog.save().catch(error => {
+        this.#catalog.put(record)
+        this.#topics.add(topic)
+        throw storageError(`Topic ${name} was not deleted`, error)
+      })
+      await this.#host.delete(topic.partitions).catch(error => {
+        throw storageError(`Files of topic ${name} stay until the next start`, error)
+      })
+      this.#catalog.drop(name)
+      // Not fatal: the mark is durable, the next start drops the record.
+      await this.#catalog.save().catch(() => {})
+      return { name, id: topic.id }
+    })
+  }
+
+  /**
+   * Grows a topic to `count` partitions. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS,
+   * INVALID_REPLICA_ASSIGNMENT, POLICY_VIOLATION, KAFKA_STORAGE_ERROR.
+   */
+  createPartitions(growth: Growth): Promise<void> {
+    return this.#inTurn(growth.name, async () => {
+      const topic = this.#find({ name: growth.name })
+      const present = topic.partitions.length
+      planGrowth(growth, present, this.#planContext())
+      if (growth.validateOnly === true) return
+      const record = this.#catalog.get(growth.name) as TopicRecord
+      this.#catalog.put({ ...record, partitions: growth.count })
+      try {
+        await this.#catalog.save()
+        topic.partitions.push(...(await this.#openPartitions(topic, present, growth.count)))
+      } catch (error) {
+        this.#catalog.put(record)
+        await this.#catalog.save().catch(() => {})
+        throw storageError(`Topic ${growth.name} was not extended`, error)
+      }
+    })
+  }
+
+  /** Configs of a topic with defaults and sources; `names` null = all. Throws UNKNOWN_TOPIC_OR_PARTITION. */
+  describeTopicConfigs(name: string, names: readonly string[] | null): ConfigEntry[] {
+    return describeTopic(this.#find({ name }).configs, this.#config, names)
+  }
+
+  /** Broker settings in force; `names` null = all. */
+  describeBrokerConfigs(names: readonly string[] | null): ConfigEntry[] {
+    return describeBroker(this.#config, names)
+  }
+
+  #planContext() {
+    return { config: this.#config, nodeId: this.#nodeId, catalog: this.#catalog }
+  }
+
+  #find(ref: TopicRef): Topic {
+    if ('name' in ref) {
+      const topic = this.#topics.get(ref.name)
+      if (topic !== undefined) return topic
+      throw new KafkaError(
+        Errors.UNKNOWN_TOPIC_OR_PARTITION,
+        `Topic ${JSON.stringify(ref.name.slice(0, 300))} does not exist`,
+      )
+    }
+    const topic = this.#topics.byId(ref.id)
+    if (topic !== undefined) return topic
+    throw new KafkaError(Errors.UNKNOWN_TOPIC_ID, `No topic has the id ${ref.id}`)
+  }
+
+  async #create(plan: TopicPlan): Promise<Topic> {
+    const { name, partitions, configs } = plan
+    const record: TopicRecord = {
+      name,
+      id: newUuid(),
+      partitions,
+      configs: [...configs],
+      state: 'live',
+    }
+    this.#catalog.put(record)
+    try {
+      await this.#catalog.save()
+      const topic = await this.#open(record)
+      await this.#refuseUnopened(topic)
+      return topic
+    } catch (error) {
+      this.#catalog.drop(name)
+      await this.#catalog.save().catch(() => {})
+      throw storageError(`Topic ${name} was not created`, error)
+    }
+  }
+
+  /** A new topic whose logs cannot be made is no topic: a disk that is full or read-only, no descriptors left. */
+  async #refuseUnopened(topic: Topic): Promise<void> {
+    const failed = topic.partitions.find(partition => partition.state === 'offline')
+    if (failed === undefined) return
+    this.#topics.remove(topic)
+    await this.#host.delete(topic.partitions)
+    throw new Error(`the log of partition ${failed.index} cannot be made, see the broker's log`)
+  }
+
+  async #open(record: TopicRecord): Promise<Topic> {
+    const configs = new Map(record.configs)
+    const log = toLogConfig(configs, this.#config.topicDefaults)
+    const topic: Topic = { name: record.name, id: record.id, configs, partitions: [], log }
+    topic.partitions.push(...(await this.#openPartitions(topic, 0, record.partitions)))
+    this.#topics.add(topic)
+    return topic
+  }
+
+  #openPartitions(topic: Topic, from: number, to: number): Promise<Partition[]> {
+    return this.#host.open({ name: topic.name, id: topic.id, config: topic.log }, from, to)
+  }
+
+  /** Runs one change of a topic after those before it on the same name. */
+  #inTurn<T>(name: string, change: () => Promise<T>): Promise<T> {
+    const before = this.#turns.get(name) ?? Promise.resolve()
+    const turn = before.then(change, change)
+    this.#turns.set(name, turn)
+    const done = () => {
+      if (this.#turns.get(name) === turn) this.#turns.delete(name)
+    }
+    turn.then(done, done)
+    return turn
+  }
+}
+
+function storageError(what: string, error: unknown): KafkaError {
+  if (error instanceof KafkaError) return error
+  const { message } = error as Error
+  return new KafkaError(Errors.KAFKA_STORAGE_ERROR, `${what}: ${message}`, { cause: error })
+}

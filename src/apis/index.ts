@@ -1,0 +1,33 @@
+/** The API table: one row per API, the single source of what ApiVersions advertises. Dispatcher thread. */
+import type { ApiRow } from './api-row.ts'
+import { makeApiVersions } from './api-versions.ts'
+import { createPartitions } from './create-partitions.ts'
+import { createTopics } from './create-topics.ts'
+import { deleteTopics } from './delete-topics.ts'
+import { describeCluster } from './describe-cluster.ts'
+import { describeConfigs } from './describe-configs.ts'
+import { fetch } from './fetch.ts'
+import { findCoordinator } from './find-coordinator.ts'
+import { initProducerId } from './init-producer-id.ts'
+import { listOffsets } from './list-offsets.ts'
+import { metadata } from './metadata.ts'
+import { produce } from './produce.ts'
+
+/** Rows differ in their message types; the table is only ever used with the codec of the same row. */
+export function apiRows(): readonly ApiRow[] {
+  const rows: readonly ApiRow[] = [
+    produce,
+    fetch,
+    listOffsets,
+    metadata,
+    findCoordinator,
+    makeApiVersions(() => rows),
+    createTopics,
+    deleteTopics,
+    initProducerId,
+    describeConfigs,
+    createPartitions,
+    describeCluster,
+  ] as unknown as readonly ApiRow[]
+  return rows
+}

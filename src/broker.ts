@@ -1,0 +1,399 @@
+/**
+ * Composition root: start() names every part in order, close() ends them in reverse. Dispatcher thread. Touches no
+ * process-wide handler: several brokers live in one process. Signals are main.ts's and the CLI's business.
+ */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { AdminService } from './admin/admin-service.ts'
+import { apiRows } from './apis/index.ts'
+import { systemClock } from './clock.ts'
+import { type BrokerConfig, loadConfig } from './config/config.ts'
+import { DataDirectory } from './data-directory.ts'
+import { Dispatcher } from './dispatcher.ts'
+import type { HttpListener } from './http/server.ts'
+import { createLogger, type Logger } from './log.ts'
+import { Metric, ThreadMetrics } from './metrics.ts'
+import { ApiTable } from './net/api-table.ts'
+import { probeDirectRead, type ReadPath } from './net/arena-socket.ts'
+import { Listener } from './net/kafka-listener.ts'
+import { OffsetTable } from './partitions/offset-table.ts'
+import { ThreadedPartitionHost } from './partitions/partition-host.ts'
+import { RecoveryCheckpoint } from './partitions/recovery-checkpoint.ts'
+import { type Progress, RecoveryScans } from './partitions/recovery-scans.ts'
+import { refreshGauges } from './refresh-gauges.ts'
+import type { Services } from './services.ts'
+import { TaskPool } from './task-pool.ts'
+import { partitionDirectoryName } from './topics/topic-names.ts'
+import { ProducerIds } from './topics/producer-ids.ts'
+import { TopicRegistry } from './topics/topic-registry.ts'
+import { FileTopicStore } from './topics/topic-store.ts'
+import { packageVersion } from './version.ts'
+
+/** Answers already owed have this long to leave at close. */
+const drainMs = 10_000
+const checkpointMs = 5_000
+const insecureReminderMs = 3_600_000
+
+export interface BrokerOptions {
+  /** `HOST:PORT` of the Kafka protocol; default `127.0.0.1:0` (a free port). */
+  readonly kafka?: string
+  /** `HOST:PORT` of HTTP, or false for none; default `127.0.0.1:0`. */
+  readonly http?: string | false
+  /** Where the logs live. Without it: a temporary directory that `close()` removes. */
+  readonly dataDirectory?: string
+  /** Owner threads; default `auto`, one less than the cores. */
+  readonly workers?: number | 'auto'
+  /** Any other setting by its key (config/odradek.yaml), e.g. `{ 'num.partitions': 4 }`. */
+  readonly set?: Readonly<Record<string, string | number | boolean>>
+  /** Default `warn`. */
+  readonly logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
+  readonly onProgress?: (progress: Progress) => void
+}
+
+/** What only the process entry and tests give. */
+export interface BrokerHooks {
+  readonly http?: boolean
+  readonly onProgress?: (progress: Progress) => void
+  /** Called when the Kafka port answers; HTTP comes up after it. */
+  readonly onKafkaReady?: () => void
+  /** Forces a read path instead of probing for one. */
+  readonly readPath?: ReadPath
+  readonly ownerHeapMbMax?: number
+  /** Removed at close. */
+  readonly temporaryDirectory?: string
+}
+
+/** A running broker. `await using broker = await startBroker()` closes it at the end of the block. */
+export class Broker {
+  /** `host:port` for `bootstrap.servers`. */
+  readonly bootstrap: string
+  /** Base URL of the HTTP listener; null when there is none. */
+  readonly httpUrl: string | null
+  readonly dataDirectory: string
+  /** Owner threads. */
+  readonly workers: number
+  readonly startedInMs: number
+  readonly #parts: Parts
+  #closing: Promise<void> | null = null
+
+  /** @internal use `startBroker` */
+  constructor(parts: Parts, startedInMs: number) {
+    const { host, port } = parts.services.advertised
+    this.bootstrap = host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+    this.httpUrl = parts.http?.url ?? null
+    this.dataDirectory = parts.directory.path
+    this.workers = parts.config.workers
+    this.startedInMs = startedInMs
+    this.#parts = parts
+  }
+
+  /** Stops accepting, answers what is under way, flushes and closes every log, marks the directory clean. */
+  close(): Promise<void> {
+    this.#closing ??= closeParts(this.#parts)
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  /** @internal parts that tests look into or break */
+  get parts(): Parts {
+    return this.#parts
+  }
+}
+
+/** @internal */
+export interface Parts {
+  readonly config: BrokerConfig
+  readonly hooks: BrokerHooks
+  readonly log: Logger
+  readonly directory: DataDirectory
+  readonly dispatcher: Dispatcher
+  readonly host: ThreadedPartitionHost
+  readonly tasks: TaskPool
+  readonly services: Services
+  readonly listener: Listener
+  readonly timers: NodeJS.Timeout[]
+  http: HttpListener | null
+  serving: boolean
+}
+
+/**
+ * Starts a broker in this process.
+ * @throws an Error whose message names the culprit and the cure: bad setting, port in use, directory locked, ...
+ */
+export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
+  const temporaryDirectory =
+    options.dataDirectory === undefined ? await mkdtemp(join(tmpdir(), 'odradek-')) : undefined
+  const config = loadConfig({
+    flags: {
+      kafka: options.kafka ?? '127.0.0.1:0',
+      http: options.http === false ? undefined : (options.http ?? '127.0.0.1:0'),
+      dataDir: options.dataDirectory ?? temporaryDirectory,
+      workers: options.workers,
+      logLevel: options.logLevel ?? 'warn',
+    },
+    set: options.set,
+  })
+  try {
+    return await startBrokerWith(config, {
+      http: options.http !== false,
+      onProgress: options.onProgress,
+      temporaryDirectory,
+    })
+  } catch (error) {
+    if (temporaryDirectory !== undefined) {
+      await rm(temporaryDirectory, { recursive: true, force: true })
+    }
+    throw error
+  }
+}
+
+/** As `startBroker`, from a loaded configuration. */
+export async function startBrokerWith(
+  config: BrokerConfig,
+  hooks: BrokerHooks = {},
+): Promise<Broker> {
+  const startedMs = performance.now()
+  const log = createLogger({ level: config.logLevel })
+  const readPath = hooks.readPath === undefined ? probeDirectRead() : Promise.resolve(hooks.readPath)
+  const directory = await DataDirectory.open(config.dataDirectory, config.brokerId)
+  const threads = startThreads(config, hooks, log, directory.path)
+  try {
+    const parts = await assemble(config, hooks, log, directory, threads, await readPath)
+    hooks.onKafkaReady?.()
+    if (hooks.http !== false) await startHttpPart(parts, threads.metricsMemory)
+    parts.serving = true
+    return new Broker(parts, Math.round(performance.now() - startedMs))
+  } catch (error) {
+    await threads.host.close()
+    threads.dispatcher.close()
+    await threads.tasks.close()
+    await directory.close()
+    throw error
+  }
+}
+
+interface Threads {
+  readonly dispatcher: Dispatcher
+  readonly host: ThreadedPartitionHost
+  readonly tasks: TaskPool
+  readonly metrics: ThreadMetrics
+  readonly metricsMemory: SharedArrayBuffer
+}
+
+/** Shared memory, the dispatcher and the owner threads; nothing is opened yet. */
+function startThreads(
+  config: BrokerConfig,
+  hooks: BrokerHooks,
+  log: Logger,
+  dataDirectory: string,
+): Threads {
+  const metricsMemory = new SharedArrayBuffer(ThreadMetrics.bytesFor(config.workers + 1))
+  const metrics = new ThreadMetrics(metricsMemory, 0)
+  const offsetTable = new SharedArrayBuffer(OffsetTable.bytesFor(config.partitionsMax, 1))
+  const offsets = new OffsetTable(offsetTable, config.partitionsMax, 1)
+  const dispatcher = new Dispatcher({
+    index: 0,
+    requestArenaBytes: config.requestArenaBytes,
+    responseArenaBytes: config.responseArenaBytes,
+    offsets,
+    metrics,
+    clock: systemClock,
+  })
+  const tasks = new TaskPool()
+  const host = new ThreadedPartitionHost({
+    dataDirectory,
+    ownerCount: config.workers,
+    memory: {
+      requestArena: dispatcher.requests.sab,
+      responseArena: dispatcher.responses.arena.sab,
+      dispatcherDoorbells: dispatcher.doorbells,
+      dispatcherIndex: 0,
+      offsetTable,
+      partitionsMax: config.partitionsMax,
+      metrics: metricsMemory,
+    },
+    dispatcher,
+    metrics,
+    clock: systemClock,
+    log,
+    scans: new RecoveryScans(tasks, progress => hooks.onProgress?.(progress)),
+    checkpoint: new RecoveryCheckpoint(dataDirectory),
+    ownerHeapMbMax: hooks.ownerHeapMbMax,
+  })
+  dispatcher.start()
+  return { dispatcher, host, tasks, metrics, metricsMemory }
+}
+
+/** Opens all logs and then the Kafka port. */
+async function assemble(
+  config: BrokerConfig,
+  hooks: BrokerHooks,
+  log: Logger,
+  directory: DataDirectory,
+  threads: Threads,
+  readPath: ReadPath,
+): Promise<Parts> {
+  const { dispatcher, host, tasks, metrics } = threads
+  const warn = (message: string): void => log.warn(message)
+  const topics = new TopicRegistry()
+  const store = new FileTopicStore(directory.path, warn)
+  const admin = new AdminService({
+    config,
+    dataDirectory: directory.path,
+    nodeId: directory.brokerId,
+    topics,
+    store,
+    host,
+  })
+  const producerIds = await ProducerIds.open(directory.path, warn)
+  await host.prepare(await directory.takeCleanMark())
+  await admin.start()
+  host.opened()
+  const advertised = { ...(config.advertised ?? config.kafka) }
+  const services: Services = {
+    config,
+    clusterId: directory.clusterId,
+    nodeId: directory.brokerId,
+    advertised,
+    topics,
+    admin,
+    producerIds,
+    offsets: dispatcher.offsets,
+    metrics,
+    dispatcher,
+    tasks,
+  }
+  const parts: { -readonly [K in keyof Parts]: Parts[K] } = {
+    config,
+    hooks,
+    log,
+    directory,
+    dispatcher,
+    host,
+    tasks,
+    services,
+    listener: null as unknown as Listener,
+    timers: [],
+    http: null,
+    serving: false,
+  }
+  parts.listener = makeListener(parts, readPath)
+  const port = await listen('kafka', () =>
+    parts.listener.listen(config.kafka.host, config.kafka.port),
+  )
+  if (advertised.port === 0) advertised.port = port
+  startTimers(parts)
+  return parts
+}
+
+function makeListener(parts: Parts, readPath: ReadPath): Listener {
+  const { config, dispatcher } = parts
+  return new Listener({
+    apis: new ApiTable(apiRows()),
+    dispatcher,
+    services: parts.services,
+    metrics: parts.services.metrics,
+    clock: systemClock,
+    log: parts.log,
+    readPath,
+    limits: {
+      connectionsMax: config.connectionsMax,
+      frameBytesMax: config.socketRequestBytesMax,
+      idleMs: config.connectionsIdleMs,
+      stallMs: config.connectionStallMs,
+      requestsMax: config.connectionRequestsMax,
+      inFlightBytesMax: config.requestArenaBytes / 2,
+      backlogBytesMax: config.connectionBacklogBytesMax,
+    },
+    httpUrl: () => parts.http?.url ?? null,
+  })
+}
+
+async function startHttpPart(parts: Parts, metricsMemory: SharedArrayBuffer): Promise<void> {
+  const { config, services, host, log } = parts
+  const { startHttp } = await import('./http/server.ts')
+  const notOnline = (): string[] => {
+    const missing: string[] = []
+    for (const { topic, index, state } of host.partitions()) {
+      if (state !== 'online') missing.push(partitionDirectoryName(topic, index))
+    }
+    return missing
+  }
+  parts.http = await listen('http', () =>
+    startHttp({
+      config: { http: config.http, advertised: config.advertised },
+      version: packageVersion(),
+      metricsMemory,
+      metrics: services.metrics,
+      refreshGauges: () => refreshGauges(services, host),
+      readiness: () => ({ serving: parts.serving, unavailable: notOnline() }),
+      log,
+    }),
+  )
+}
+
+function startTimers(parts: Parts): void {
+  const { config, host, log, services, timers } = parts
+  const checkpoint = setInterval(() => {
+    host.saveCheckpoint().catch((error: unknown) => {
+      log.warn({ err: error }, 'recovery checkpoint was not written: the next recovery takes longer')
+    })
+  }, checkpointMs)
+  timers.push(checkpoint.unref())
+  if (config.defaultLog.flushPolicy === 'os') {
+    log.warn('flush.policy is os: an acknowledged record may be lost when the machine crashes')
+  }
+  if (!config.exposed) return
+  const remind = (): void =>
+    log.warn('listening beyond this machine without authentication (--insecure): anybody may read, write and delete')
+  services.metrics.set(Metric.insecureListener, 1)
+  remind()
+  timers.push(setInterval(remind, insecureReminderMs).unref())
+}
+
+/** Turns the system's word on a port into one that names the flag. */
+async function listen<T>(flag: 'kafka' | 'http', bind: () => Promise<T>): Promise<T> {
+  try {
+    return await bind()
+  } catch (error) {
+    const { code, message, port, address } = error as NodeJS.ErrnoException & {
+      port?: number
+      address?: string
+    }
+    const where = `${address ?? ''}:${port ?? ''}`
+    if (code === 'EADDRINUSE') {
+      throw new Error(
+        `${where} is in use: stop the server that has it, or choose another port with --${flag} HOST:PORT`,
+        { cause: error },
+      )
+    }
+    if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
+      throw new Error(`cannot listen on ${where} (${message}): choose another with --${flag}`, {
+        cause: error,
+      })
+    }
+    throw error
+  }
+}
+
+async function closeParts(parts: Parts): Promise<void> {
+  const { directory, dispatcher, hooks, host, listener, tasks, timers } = parts
+  parts.serving = false
+  for (const timer of timers) clearInterval(timer)
+  await parts.http?.close()
+  await listener.close(drainMs)
+  await host.saveCheckpoint().catch(() => {})
+  const clean = await host.close()
+  dispatcher.close()
+  await tasks.close()
+  if (clean) await directory.putCleanMark()
+  await directory.close()
+  parts.log.flush()
+  if (hooks.temporaryDirectory !== undefined) {
+    await rm(hooks.temporaryDirectory, { recursive: true, force: true })
+  }
+}

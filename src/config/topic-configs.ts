@@ -1,0 +1,84 @@
+/**
+ * Topic configs as values: checks what clients send, fills in defaults, turns them into the LogConfig owner threads
+ * use. The table itself is topic-config-table.ts. Dispatcher thread.
+ */
+import type { FlushPolicy, LogConfig } from '../contracts/log-config.ts'
+import { Errors, KafkaError } from '../protocol/errors.ts'
+import { expectation, parseValue, type Value } from './kinds.ts'
+import { nearest } from './suggest.ts'
+import { type TopicConfigRow, topicConfigTable } from './topic-config-table.ts'
+
+const rows: ReadonlyMap<string, TopicConfigRow> = new Map(
+  topicConfigTable.map(row => [row.name, row]),
+)
+
+/** Defaults of topic configs in text form, by topic config name: the table's, overridden by broker settings. */
+export type TopicDefaults = ReadonlyMap<string, string>
+
+/** setTimeout's limit; a longer interval is as good as never. */
+const TIMER_MS_MAX = 2147483647
+
+/**
+ * Checks one config. Returns its value; throws KafkaError INVALID_CONFIG that names the key, the value and what is
+ * allowed.
+ */
+export function parseTopicConfig(name: string, text: string | null): Value {
+  const row = rows.get(name)
+  if (row === undefined) {
+    const near = nearest(name, rows.keys())
+    const hint = near === null ? '' : `, did you mean ${near}?`
+    throw new KafkaError(Errors.INVALID_CONFIG, `Unknown topic config name: ${name}${hint}`)
+  }
+  const parsed = text === null ? null : parseValue(row.kind, text)
+  if (parsed === null || !parsed.ok) {
+    const shown = text === null ? 'null' : `"${text.slice(0, 100)}"`
+    throw new KafkaError(
+      Errors.INVALID_CONFIG,
+      `Invalid value ${shown} for topic config ${name}: must be ${expectation(row.kind)}`,
+    )
+  }
+  return parsed.value
+}
+
+/** Checks a whole set and returns it as it came, for storing. A name given twice is INVALID_CONFIG. */
+export function checkTopicConfigs(
+  configs: Iterable<readonly [name: string, text: string | null]>,
+): Map<string, string> {
+  const checked = new Map<string, string>()
+  for (const [name, text] of configs) {
+    parseTopicConfig(name, text)
+    if (checked.has(name))
+      throw new KafkaError(Errors.INVALID_CONFIG, `Topic config ${name} is given twice`)
+    checked.set(name, text as string)
+  }
+  return checked
+}
+
+/** The table's defaults with the broker's own laid over them (both in text form, by topic config name). */
+export function topicDefaults(overrides: ReadonlyMap<string, string> = new Map()): TopicDefaults {
+  return new Map(topicConfigTable.map(row => [row.name, overrides.get(row.name) ?? row.default]))
+}
+
+/** What the owner thread of a topic's logs needs: the topic's own configs over the broker's defaults. */
+export function toLogConfig(
+  configs: ReadonlyMap<string, string>,
+  defaults: TopicDefaults,
+): LogConfig {
+  const parsed = (name: string) =>
+    parseTopicConfig(name, configs.get(name) ?? defaults.get(name) ?? null)
+  const numberOf = (name: string) => parsed(name) as number
+  return Object.freeze({
+    segmentBytesMax: numberOf('segment.bytes'),
+    segmentAgeMsMax: numberOf('segment.ms'),
+    indexBytesMax: numberOf('segment.index.bytes'),
+    indexIntervalBytes: numberOf('index.interval.bytes'),
+    batchBytesMax: numberOf('max.message.bytes'),
+    timestampType: parsed('message.timestamp.type') as LogConfig['timestampType'],
+    flushPolicy: parsed('flush.policy') as FlushPolicy,
+    flushMessages: numberOf('flush.messages'),
+    flushMs: Math.min(numberOf('flush.ms'), TIMER_MS_MAX),
+  })
+}
+
+/** The row of a config name, undefined when there is none. */
+export const topicConfigRow = (name: string): TopicConfigRow | undefined => rows.get(name)

@@ -1,0 +1,37 @@
+/**
+ * What the log core needs of a file system. Owner threads use the real one (workers/disk.ts); tests pass one that
+ * fails, tears and forgets. Types only: both thread sides import this file.
+ *
+ * Every call may throw an Error with a `code` (ENOSPC, EIO, ...). RELIABILITY policy: a short write is no error, the
+ * caller loops; a failed sync is final for that file.
+ */
+export interface DiskFile {
+  readonly path: string
+  /** Writes at `position`; returns how many bytes were taken, which may be fewer than given. */
+  write(bytes: Uint8Array, position: number): number
+  /** Reads at `position` into the whole of `into`; returns the bytes read, 0 at the end of the file. */
+  read(into: Uint8Array, position: number): number
+  /** Starts fdatasync and returns at once; `done` is called exactly once, later. */
+  startSync(done: (error: Error | null) => void): void
+  /** fdatasync, blocking: for open, recovery and close only. */
+  sync(): void
+  truncate(sizeBytes: number): void
+  sizeBytes(): number
+  close(): void
+}
+
+export interface Disk {
+  /** `wx` creates and must not exist; `r+` and `r` must exist. */
+  open(path: string, mode: 'wx' | 'r+' | 'r'): DiskFile
+  mkdir(path: string): void
+  rename(from: string, to: string): void
+  unlink(path: string): void
+  removeTree(path: string): void
+  exists(path: string): boolean
+  list(directory: string): string[]
+  readFile(path: string): Buffer
+  /** fsync of a directory: makes created, renamed and unlinked names durable. A no-op where unsupported (Windows). */
+  syncDirectory(path: string): void
+  startSyncDirectory(path: string, done: (error: Error | null) => void): void
+  freeBytes(path: string): number
+}

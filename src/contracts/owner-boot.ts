@@ -1,0 +1,35 @@
+/**
+ * What an owner thread is born with (workerData): the memory it shares with the dispatchers. Types and sizes only.
+ * Rings and doorbells are new for every incarnation of an owner; arenas, offset table and metrics live on.
+ */
+export interface OwnerBoot {
+  readonly ownerIndex: number
+  /** Per dispatcher: the arenas it allocates from and the rings between it and this owner. */
+  readonly links: readonly OwnerLinkMemory[]
+  /** This owner's doorbell: word of its own in `doorbells`. */
+  readonly doorbells: SharedArrayBuffer
+  readonly doorbellIndex: number
+  readonly offsetTable: SharedArrayBuffer
+  readonly partitionsMax: number
+  readonly metrics: SharedArrayBuffer
+  readonly metricsThread: number
+}
+
+export interface OwnerLinkMemory {
+  readonly requestArena: SharedArrayBuffer
+  readonly responseArena: SharedArrayBuffer
+  readonly commandRing: SharedArrayBuffer
+  readonly replyRing: SharedArrayBuffer
+  readonly doorbells: SharedArrayBuffer
+  readonly doorbellIndex: number
+}
+
+/** Commands that one dispatcher may have outstanding at one owner; each is answered by exactly one reply. */
+export const commandSlots = 4096
+
+/** Replies never wait for room: every outstanding command and one notice per partition fit. */
+export function replySlots(partitionsMax: number): number {
+  let slots = commandSlots
+  while (slots < commandSlots + partitionsMax) slots *= 2
+  return slots
+}

@@ -1,0 +1,108 @@
+/**
+ * Finds one record by its timestamp: the owner names the batch and reads it into the response arena, a task of the pool
+ * decodes it there. Dispatcher thread.
+ */
+import { unavailableCode } from '../apis/partition-errors.ts'
+import type { FindRecordInput, FoundRecord } from '../contracts/find-record.ts'
+import type { Partition } from '../partitions/partition.ts'
+import { Errors } from '../protocol/errors.ts'
+import {
+  baseOffsetAt,
+  baseTimestampAt,
+  lastOffsetDeltaAt,
+  maxTimestampAt,
+} from '../protocol/record-batch.ts'
+import type { Region } from '../ring/arena.ts'
+import { Op, type Reply } from '../ring/commands.ts'
+import type { Services } from '../services.ts'
+
+/** Enough for a batch of the default max.message.bytes; larger ones are asked for again. */
+const firstRegionBytes = 64 * 1024
+
+export interface Found {
+  readonly errorCode: number
+  /** -1 when no record fits. */
+  readonly offset: number
+  readonly timestampMs: number
+}
+
+const nothing: Found = { errorCode: Errors.NONE, offset: -1, timestampMs: -1 }
+
+export class BatchLookup {
+  readonly #partition: Partition
+  /** Null: the record with the largest timestamp. */
+  readonly #timestampMs: number | null
+  readonly #services: Services
+  readonly #result = Promise.withResolvers<Found>()
+  #region: Region | null = null
+
+  constructor(partition: Partition, timestampMs: number | null, services: Services) {
+    this.#partition = partition
+    this.#timestampMs = timestampMs
+    this.#services = services
+  }
+
+  run(): Promise<Found> {
+    this.#ask(firstRegionBytes)
+    return this.#result.promise
+  }
+
+  onReply(_row: number, reply: Reply): void {
+    const region = this.#region as Region
+    if (reply.errorCode !== Errors.NONE) this.#finish({ ...nothing, errorCode: reply.errorCode })
+    else if (reply.neededBytes > 0) {
+      this.#free()
+      this.#ask(reply.neededBytes)
+    } else if (reply.length === 0) this.#finish(nothing)
+    else this.#decode(region, reply.length)
+  }
+
+  #ask(bytes: number): void {
+    const { dispatcher } = this.#services
+    const region = dispatcher.responses.allocate(bytes)
+    if (region === null) {
+      dispatcher.responses.wait(() => this.#ask(bytes))
+      return
+    }
+    this.#region = region
+    const op = this.#timestampMs === null ? Op.findMaxTime : Op.findTime
+    dispatcher.read(op, this.#partition, this.#timestampMs ?? 0, region, bytes, this, 0)
+  }
+
+  /** A batch whose first record qualifies, or that has but one, needs no decoding. */
+  #decode(region: Region, length: number): void {
+    const { arena } = this.#services.dispatcher.responses
+    const batch = arena.bytes.subarray(region.offset, region.offset + length)
+    const first = { offset: baseOffsetAt(batch, 0), timestampMs: baseTimestampAt(batch, 0) }
+    const wanted = this.#timestampMs ?? maxTimestampAt(batch, 0)
+    const isFirst = first.timestampMs >= wanted
+    if (isFirst || lastOffsetDeltaAt(batch, 0) === 0) {
+      const timestampMs = isFirst ? first.timestampMs : maxTimestampAt(batch, 0)
+      this.#finish({ errorCode: Errors.NONE, offset: first.offset, timestampMs })
+      return
+    }
+    const input: FindRecordInput = {
+      memory: arena.sab,
+      start: region.offset,
+      length,
+      timestampMs: wanted,
+    }
+    this.#services.tasks.run<FoundRecord | null>('tasks/find-record', input).then(
+      found => this.#finish(found === null ? nothing : { errorCode: Errors.NONE, ...found }),
+      () => this.#finish({ ...nothing, errorCode: Errors.CORRUPT_MESSAGE }),
+    )
+  }
+
+  #finish(found: Found): void {
+    this.#free()
+    const gone = this.#partition.state !== 'online'
+    this.#result.resolve(
+      gone ? { ...nothing, errorCode: unavailableCode(this.#partition) } : found,
+    )
+  }
+
+  #free(): void {
+    if (this.#region !== null) this.#services.dispatcher.responses.free(this.#region)
+    this.#region = null
+  }
+}

@@ -1,0 +1,42 @@
+/** What the HTTP listener needs of the broker. Built by broker.ts; dispatcher thread. Types only. */
+import type { Logger } from '../log.ts'
+import type { ThreadMetrics } from '../metrics.ts'
+
+export interface HttpServices {
+  readonly config: {
+    /** Port 0 lets the system choose. */
+    readonly http: { readonly host: string; readonly port: number }
+    /** What clients are told to dial; its host is accepted in Host headers. */
+    readonly advertised?: { readonly host: string; readonly port: number } | null
+  }
+  /** Version of the package, for `odradek_build_info`. */
+  readonly version: string
+  /** Metric sections of all threads. */
+  readonly metricsMemory: SharedArrayBuffer
+  /** The dispatcher's section: HTTP requests are counted here. */
+  readonly metrics: ThreadMetrics
+  /** Called before the metrics are read: sets gauges that are cheaper to compute then than to keep (arena use, ...). */
+  refreshGauges(): void
+  readiness(): Readiness
+  readonly log: Logger
+  /** Shorter ones for tests; the defaults are RELIABILITY.md's. */
+  readonly deadlines?: HttpDeadlines
+}
+
+export interface Readiness {
+  /** False while starting, recovering and draining. */
+  readonly serving: boolean
+  /** Partitions that are not online, as `topic-partition`. */
+  readonly unavailable: readonly string[]
+}
+
+export interface HttpDeadlines {
+  /** From the first byte of a request to the end of its headers. */
+  readonly headersMs: number
+  /** From the first byte of a request to the end of its body. */
+  readonly requestMs: number
+  /** How often the two are checked. */
+  readonly checkMs: number
+  /** How long close() waits for answers under way. */
+  readonly drainMs: number
+}

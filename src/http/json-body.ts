@@ -1,0 +1,43 @@
+/**
+ * Bounds of JSON bodies, checked before anything is parsed. Dispatcher thread, so a body is small: what may be large has
+ * a type of its own (octet-stream, NDJSON).
+ */
+import type { FastifyInstance } from 'fastify'
+import { HttpProblem } from './problem.ts'
+
+export const jsonBytesMax = 1024 * 1024
+export const jsonDepthMax = 32
+
+/** Makes `application/json` the only body type that is parsed by default: text/plain can be sent by any web page. */
+export function registerJsonBody(app: FastifyInstance): void {
+  app.removeAllContentTypeParsers()
+  const parse = app.getDefaultJsonParser('error', 'error')
+  app.addContentTypeParser<string>(
+    'application/json',
+    { parseAs: 'string', bodyLimit: jsonBytesMax },
+    (request, body, done) => {
+      if (jsonDepth(body) > jsonDepthMax) {
+        done(new HttpProblem(400, `JSON body is nested deeper than ${jsonDepthMax} levels`))
+        return
+      }
+      void parse(request, body, done)
+    },
+  )
+}
+
+/** @returns the deepest nesting of arrays and objects, found without parsing; anything for text that is not JSON. */
+export function jsonDepth(text: string): number {
+  let depth = 0
+  let deepest = 0
+  let inString = false
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i)
+    if (inString) {
+      if (code === 0x5c) i++
+      else if (code === 0x22) inString = false
+    } else if (code === 0x22) inString = true
+    else if (code === 0x5b || code === 0x7b) deepest = Math.max(deepest, ++depth)
+    else if (code === 0x5d || code === 0x7d) depth--
+  }
+  return deepest
+}

@@ -1,0 +1,245 @@
+/**
+ * The table of metrics: name, type, meaning and label of each. Any thread; where the numbers live is in metrics.ts,
+ * docs/metrics.md repeats this table for people (a test compares the two).
+ */
+export interface MetricRow {
+  /** Without the prefix `odradek_`. */
+  readonly name: string
+  readonly type: 'counter' | 'gauge' | 'histogram'
+  readonly help: string
+  readonly label?: { readonly name: string; readonly values: readonly string[] }
+  /** One series per thread (label `thread`) instead of the sum. */
+  readonly perThread?: true
+}
+
+/** Names of the request types that get a series of their own; all others count as `other`. Keys are Kafka's API keys. */
+export const apiNames: readonly (readonly [apiKey: number, name: string])[] = [
+  [0, 'Produce'],
+  [1, 'Fetch'],
+  [2, 'ListOffsets'],
+  [3, 'Metadata'],
+  [8, 'OffsetCommit'],
+  [9, 'OffsetFetch'],
+  [10, 'FindCoordinator'],
+  [11, 'JoinGroup'],
+  [12, 'Heartbeat'],
+  [13, 'LeaveGroup'],
+  [14, 'SyncGroup'],
+  [15, 'DescribeGroups'],
+  [16, 'ListGroups'],
+  [17, 'SaslHandshake'],
+  [18, 'ApiVersions'],
+  [19, 'CreateTopics'],
+  [20, 'DeleteTopics'],
+  [21, 'DeleteRecords'],
+  [22, 'InitProducerId'],
+  [23, 'OffsetForLeaderEpoch'],
+  [32, 'DescribeConfigs'],
+  [33, 'AlterConfigs'],
+  [35, 'DescribeLogDirs'],
+  [36, 'SaslAuthenticate'],
+  [37, 'CreatePartitions'],
+  [42, 'DeleteGroups'],
+  [44, 'IncrementalAlterConfigs'],
+  [60, 'DescribeCluster'],
+]
+
+export const metricRows = {
+  // Dispatcher: connections and requests
+  connections: { name: 'connections', type: 'gauge', help: 'Open Kafka connections' },
+  connectionsOpened: {
+    name: 'connections_opened_total',
+    type: 'counter',
+    help: 'Kafka connections accepted since start',
+  },
+  connectionsRejected: {
+    name: 'connections_rejected_total',
+    type: 'counter',
+    help: 'Kafka connections closed at once because a connection limit was reached',
+  },
+  connectionsClosed: {
+    name: 'connections_closed_total',
+    type: 'counter',
+    help: 'Kafka connections closed, by who or what ended them',
+    label: { name: 'reason', values: ['client', 'protocol', 'idle', 'slow', 'error', 'shutdown'] },
+  },
+  framesRejected: {
+    name: 'frames_rejected_total',
+    type: 'counter',
+    help: 'Frames refused before a handler saw them',
+    label: { name: 'reason', values: ['size', 'malformed', 'unsupported', 'http'] },
+  },
+  requests: {
+    name: 'requests_total',
+    type: 'counter',
+    help: 'Kafka requests received, by type',
+    label: { name: 'api', values: [...apiNames.map(([, name]) => name), 'other'] },
+  },
+  requestSeconds: {
+    name: 'request_seconds',
+    type: 'histogram',
+    help: 'Time from a whole request received to its answer handed to the socket',
+    label: { name: 'api', values: ['Produce', 'Fetch', 'other'] },
+  },
+  requestsInFlight: {
+    name: 'requests_in_flight',
+    type: 'gauge',
+    help: 'Kafka requests received and not answered yet',
+  },
+  bytesIn: {
+    name: 'bytes_in_total',
+    type: 'counter',
+    help: 'Bytes received on Kafka connections',
+  },
+  bytesOut: { name: 'bytes_out_total', type: 'counter', help: 'Bytes sent on Kafka connections' },
+  mutes: {
+    name: 'mutes_total',
+    type: 'counter',
+    help: 'Times reading from a connection stopped, by what was full',
+    label: { name: 'reason', values: ['arena', 'ring', 'requests', 'responses'] },
+  },
+  producedRecords: {
+    name: 'produced_records_total',
+    type: 'counter',
+    help: 'Records appended for producers',
+  },
+  producedBytes: {
+    name: 'produced_bytes_total',
+    type: 'counter',
+    help: 'Bytes of record batches appended for producers, as stored',
+  },
+  produceErrors: {
+    name: 'produce_errors_total',
+    type: 'counter',
+    help: 'Partitions of produce requests answered with an error',
+  },
+  fetchedRecords: {
+    name: 'fetched_records_total',
+    type: 'counter',
+    help: 'Records sent to consumers',
+  },
+  fetchedBytes: {
+    name: 'fetched_bytes_total',
+    type: 'counter',
+    help: 'Bytes of record batches sent to consumers',
+  },
+  fetchErrors: {
+    name: 'fetch_errors_total',
+    type: 'counter',
+    help: 'Partitions of fetch requests answered with an error',
+  },
+  purgatorySize: {
+    name: 'purgatory_size',
+    type: 'gauge',
+    help: 'Fetch requests waiting for more records',
+  },
+  purgatoryExpired: {
+    name: 'purgatory_expired_total',
+    type: 'counter',
+    help: 'Waiting fetch requests answered because their time was up',
+  },
+  staleReplies: {
+    name: 'stale_replies_total',
+    type: 'counter',
+    help: 'Replies of owner threads dropped because their request or region was of an older generation',
+  },
+  arenaBytes: {
+    name: 'arena_bytes',
+    type: 'gauge',
+    help: 'Size of the shared arenas for request and response bytes',
+    label: { name: 'arena', values: ['request', 'response'] },
+  },
+  arenaUsedBytes: {
+    name: 'arena_used_bytes',
+    type: 'gauge',
+    help: 'Bytes of the arenas in use now',
+    label: { name: 'arena', values: ['request', 'response'] },
+  },
+  // Dispatcher: partitions and owners
+  topics: { name: 'topics', type: 'gauge', help: 'Topics' },
+  partitions: {
+    name: 'partitions',
+    type: 'gauge',
+    help: 'Partitions by state',
+    label: { name: 'state', values: ['online', 'opening', 'offline', 'read-only'] },
+  },
+  ackedUnflushedRecords: {
+    name: 'acked_unflushed_records',
+    type: 'gauge',
+    help: 'Records appended and not proven on disk yet: what a power failure now could take',
+  },
+  owners: { name: 'owners', type: 'gauge', help: 'Owner threads configured' },
+  ownersUp: { name: 'owners_up', type: 'gauge', help: 'Owner threads serving' },
+  ownerRestarts: {
+    name: 'owner_restarts_total',
+    type: 'counter',
+    help: 'Owner threads replaced after a crash',
+  },
+  insecureListener: {
+    name: 'insecure_listener',
+    type: 'gauge',
+    help: '1 when a listener on a non-loopback address runs without authentication (--insecure)',
+  },
+  httpRequests: {
+    name: 'http_requests_total',
+    type: 'counter',
+    help: 'HTTP requests answered, by class of status',
+    label: { name: 'status', values: ['2xx', '3xx', '4xx', '5xx'] },
+  },
+  // Owners
+  appends: { name: 'appends_total', type: 'counter', help: 'Batches appended by owner threads' },
+  appendErrors: {
+    name: 'append_errors_total',
+    type: 'counter',
+    help: 'Batches refused or not written by owner threads',
+  },
+  duplicateBatches: {
+    name: 'duplicate_batches_total',
+    type: 'counter',
+    help: 'Batches of idempotent producers seen before, answered with their first offset',
+  },
+  reads: { name: 'reads_total', type: 'counter', help: 'Read commands served by owner threads' },
+  readBytes: { name: 'read_bytes_total', type: 'counter', help: 'Bytes read from segment files' },
+  flushes: { name: 'flushes_total', type: 'counter', help: 'fdatasync calls finished' },
+  flushFailures: {
+    name: 'flush_failures_total',
+    type: 'counter',
+    help: 'fdatasync calls that failed; each takes a partition offline',
+  },
+  flushSeconds: { name: 'flush_seconds', type: 'histogram', help: 'Duration of fdatasync calls' },
+  segmentsRolled: { name: 'segments_rolled_total', type: 'counter', help: 'Segments sealed' },
+  diskFull: {
+    name: 'disk_full_total',
+    type: 'counter',
+    help: 'Writes that failed because the disk or a quota was full',
+  },
+  recoveredBytes: {
+    name: 'recovered_bytes_total',
+    type: 'counter',
+    help: 'Bytes of segment files scanned by recovery',
+  },
+  truncatedBytes: {
+    name: 'truncated_bytes_total',
+    type: 'counter',
+    help: 'Bytes recovery cut off torn tails',
+  },
+  // Every thread
+  doorbells: {
+    name: 'doorbells_total',
+    type: 'counter',
+    help: 'Times a sleeping thread was woken, by the thread that woke it',
+    perThread: true,
+  },
+  busySeconds: {
+    name: 'busy_seconds_total',
+    type: 'counter',
+    help: 'Time the event loop of a thread was not idle',
+    perThread: true,
+  },
+  heapUsedBytes: {
+    name: 'heap_used_bytes',
+    type: 'gauge',
+    help: 'JavaScript heap in use, by thread',
+    perThread: true,
+  },
+} as const satisfies Record<string, MetricRow>

@@ -1,0 +1,98 @@
+/**
+ * Sockets that read straight into memory of our choice. Dispatcher thread. The only file that touches the private
+ * `_handle` of node:net: a server-side socket is re-wrapped with `onread` (Node 20 to 26, plain TCP). Where that does
+ * not work (`probeDirectRead` finds out at start-up), and for TLS, the copying path feeds chunks from 'data' events.
+ */
+import net from 'node:net'
+
+/** Takes a socket's bytes: `target()` is where the next read goes, `received(n)` says that n bytes are there. */
+export interface ReadSink {
+  target(): Buffer
+  /** Returns false to stop reading until `resumeReading`. */
+  received(n: number): boolean
+  /** Copying path: a chunk of somebody else's memory, all of which the sink keeps. False stops reading. */
+  chunk(bytes: Buffer): boolean
+}
+
+export type ReadPath = 'direct' | 'copy'
+
+interface PrivateHandle {
+  useUserBuffer?(view: Uint8Array): void
+}
+interface SocketInternals {
+  _handle: PrivateHandle | null
+}
+
+/** Puts `sink` behind an accepted socket (of a server with `pauseOnConnect`) and starts reading. */
+export function attachSink(accepted: net.Socket, sink: ReadSink, path: ReadPath): net.Socket {
+  if (path === 'copy') {
+    accepted.on('data', (bytes: Buffer) => {
+      if (!sink.chunk(bytes)) accepted.pause()
+    })
+    accepted.resume()
+    return accepted
+  }
+  const internals = accepted as unknown as SocketInternals
+  const handle = internals._handle
+  internals._handle = null
+  const options = {
+    handle,
+    onread: {
+      buffer: () => sink.target(),
+      callback: (n: number) => sink.received(n),
+    },
+  }
+  return new net.Socket(options as unknown as net.SocketConstructorOpts)
+}
+
+/** Points the next read at another place; needed when the promised target changed while reading was stopped. */
+export function retarget(socket: net.Socket, path: ReadPath, view: Uint8Array): void {
+  if (path === 'copy') return
+  const handle = (socket as unknown as SocketInternals)._handle
+  handle?.useUserBuffer?.(view)
+}
+
+export function resumeReading(socket: net.Socket): void {
+  socket.resume()
+}
+
+/** Finds out with one loopback connection whether sockets here can read into a SharedArrayBuffer. */
+export function probeDirectRead(): Promise<ReadPath> {
+  const { promise, resolve } = Promise.withResolvers<ReadPath>()
+  const memory = Buffer.from(new SharedArrayBuffer(16))
+  const server = net.createServer({ pauseOnConnect: true })
+  let client: net.Socket | null = null
+  const finish = (path: ReadPath): void => {
+    client?.destroy()
+    server.close()
+    clearTimeout(timer)
+    resolve(path)
+  }
+  const timer = setTimeout(() => finish('copy'), 500)
+  const sink: ReadSink = {
+    target: () => memory,
+    received: n => {
+      finish(n === 4 && memory.readUInt32BE(0) === 0x6f647261 ? 'direct' : 'copy')
+      return true
+    },
+    chunk: () => false,
+  }
+  server.on('connection', accepted => {
+    try {
+      const socket = attachSink(accepted, sink, 'direct')
+      socket.on('error', () => finish('copy'))
+      const handle = (socket as unknown as SocketInternals)._handle
+      if (typeof handle?.useUserBuffer !== 'function') finish('copy')
+    } catch {
+      finish('copy')
+    }
+  })
+  server.on('error', () => finish('copy'))
+  server.listen(0, '127.0.0.1', () => {
+    const address = server.address() as net.AddressInfo
+    client = net.connect(address.port, address.address)
+    client.on('error', () => finish('copy'))
+    client.write(Buffer.from([0x6f, 0x64, 0x72, 0x61]))
+  })
+  return promise
+}

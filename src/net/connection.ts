@@ -1,0 +1,387 @@
+/**
+ * One client connection: frames in, calls to handlers, answers out in request order. Dispatcher thread.
+ *
+ *   socket → FrameDecoder → header, version check → handler → PendingCall ... respond → in order → OutputQueue → socket
+ *
+ * Reading stops ("muted") while any reason holds: arena full, too much in flight, answers not taken by the peer.
+ */
+import assert from 'node:assert/strict'
+import type { Socket } from 'node:net'
+import type { Principal } from '../apis/api-row.ts'
+import { ProtocolError, Reader, type Writer } from '../protocol/bytes.ts'
+import { type RequestHeader, readRequestHeader, writeResponseHeader } from '../protocol/headers.ts'
+import { ApiVersions } from '../protocol/messages/api-versions.ts'
+import { Produce } from '../protocol/messages/produce.ts'
+import { labelled, Metric } from '../metrics.ts'
+import type { Region } from '../ring/arena.ts'
+import type { ServedApi } from './api-table.ts'
+import { type ReadPath, type ReadSink, attachSink, resumeReading, retarget } from './arena-socket.ts'
+import type { Block } from './block-pool.ts'
+import { type Frame, FrameDecoder, FrameSizeError } from './frame-decoder.ts'
+import type { Listener } from './kafka-listener.ts'
+import { OutputQueue } from './output-queue.ts'
+import { PendingCall } from './pending-call.ts'
+import { looksLikeHttp } from './wrong-protocol.ts'
+
+/** A bulk connection that was silent for this long gives its arena block back. */
+const demoteAfterMs = 1_000
+
+type FrameReason = 'size' | 'malformed' | 'unsupported' | 'http'
+type CloseReason = 'client' | 'protocol' | 'idle' | 'slow' | 'error' | 'shutdown'
+
+const Mute = { arena: 1, inFlight: 2, backlog: 4 } as const
+const anonymous: Principal = { type: 'User', name: 'ANONYMOUS' }
+const rejectedHttp = labelled('framesRejected', 'http')
+/** Requests are decoded one at a time and synchronously: one reader serves all connections. */
+const reader = new Reader()
+const header = {} as RequestHeader
+
+export class Connection implements ReadSink {
+  readonly remoteHost: string
+  readonly principal: Principal = anonymous
+  closed = false
+  readonly #listener: Listener
+  readonly #socket: Socket
+  readonly #path: ReadPath
+  readonly #decoder: FrameDecoder
+  readonly #output: OutputQueue
+  readonly #calls: PendingCall[] = []
+  #firstCall = 0
+  #inFlightCalls = 0
+  #inFlightBytes = 0
+  #muted = 0
+  #parsing = false
+  /** Copying path: chunks that arrived while muted. */
+  #chunks: Buffer[] = []
+  #dirty = false
+  #sawFrame = false
+  #lastReadMs: number
+  #lastTakenMs: number
+  #lastTakenBytes = 0
+
+  constructor(listener: Listener, accepted: Socket, path: ReadPath) {
+    this.#listener = listener
+    this.#path = path
+    this.#lastReadMs = listener.clock.monotonicMs()
+    this.#lastTakenMs = this.#lastReadMs
+    this.#decoder = new FrameDecoder(listener.blocks, listener.limits.frameBytesMax)
+    this.remoteHost = accepted.remoteAddress ?? ''
+    accepted.setNoDelay(true)
+    this.#socket = attachSink(accepted, this, path)
+    this.#output = new OutputQueue(this.#socket, regions => listener.freeRegions(regions))
+    this.#socket.on('drain', () => this.#unmute(Mute.backlog))
+    this.#socket.on('end', () => this.close('client'))
+    this.#socket.on('error', () => this.close('client'))
+    this.#socket.on('close', () => this.close(this.#draining ? 'shutdown' : 'client'))
+  }
+
+  target(): Buffer {
+    return this.#decoder.target()
+  }
+
+  received(n: number): boolean {
+    this.#listener.metrics.add(Metric.bytesIn, n)
+    this.#lastReadMs = this.#listener.clock.monotonicMs()
+    this.#decoder.received(n)
+    this.#parse()
+    return this.#muted === 0 && !this.closed
+  }
+
+  chunk(bytes: Buffer): boolean {
+    this.#listener.metrics.add(Metric.bytesIn, bytes.length)
+    this.#lastReadMs = this.#listener.clock.monotonicMs()
+    this.#chunks.push(bytes)
+    this.#feedChunks()
+    return this.#muted === 0 && !this.closed
+  }
+
+  /** Encodes the answer of `call` and sends it as soon as all earlier ones have left. */
+  answer(call: PendingCall, response: unknown): void {
+    if (this.closed) {
+      this.#release(call)
+      return
+    }
+    call.pieces = this.#encode(call, response)
+    this.#sendDone()
+  }
+
+  finishSilently(call: PendingCall, error: string | null): void {
+    this.#settleCall(call)
+    if (error !== null) this.#reject(`acks=0 produce failed: ${error}`, null, 'error')
+  }
+
+  /** Once a second: gives idle blocks back, closes peers that stall in mid-frame or never read. */
+  sweep(nowMs: number): void {
+    const idleMs = nowMs - this.#lastReadMs
+    const taken = this.#socket.bytesWritten - this.#socket.writableLength
+    if (this.#output.backlogBytes === 0 || taken !== this.#lastTakenBytes) this.#lastTakenMs = nowMs
+    this.#lastTakenBytes = taken
+    if (nowMs - this.#lastTakenMs > this.#listener.limits.stallMs) {
+      this.#reject('the peer takes no answers', null, 'slow')
+    } else if (this.#muted === 0 && this.#decoder.pendingBytes > 0) {
+      if (idleMs > this.#listener.stallMsMax()) this.#reject('stalled in mid-frame', null, 'slow')
+    } else if (idleMs > this.#listener.limits.idleMs && this.#inFlightCalls === 0) {
+      this.close('idle')
+    } else if (idleMs > demoteAfterMs && this.#muted === 0) {
+      this.#decoder.demote()
+      retarget(this.#socket, this.#path, this.#decoder.target())
+    }
+  }
+
+  /** Writes the answers gathered in this turn. */
+  flush(): void {
+    this.#dirty = false
+    this.#listener.metrics.add(Metric.bytesOut, this.#output.flush())
+    if (this.#output.backlogBytes > this.#listener.limits.backlogBytesMax) this.#muted |= Mute.backlog
+  }
+
+  /** Stops reading; answers already owed are still sent. Resolves when the socket is closed. */
+  drain(): Promise<void> {
+    if (this.closed) return Promise.resolve()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    this.#socket.once('close', () => resolve())
+    this.#draining = true
+    if (this.#inFlightCalls === 0) this.#endSocket()
+    return promise
+  }
+  #draining = false
+
+  close(reason: CloseReason): void {
+    if (this.closed) return
+    this.closed = true
+    this.#listener.metrics.add(labelled('connectionsClosed', reason), 1)
+    this.#listener.blocks.cancelWait(this.#retryArena)
+    this.#socket.destroy()
+    this.#decoder.close()
+    this.#output.discard()
+    for (let i = this.#firstCall; i < this.#calls.length; i++) {
+      const call = this.#calls[i] as PendingCall
+      if (call.pieces !== null) this.#release(call)
+      else call.onAbandoned?.()
+    }
+    this.#calls.length = 0
+    this.#chunks = []
+    this.#listener.forget(this)
+  }
+
+  #feedChunks(): void {
+    while (this.#chunks.length > 0 && this.#muted === 0 && !this.closed) {
+      const chunk = this.#chunks[0] as Buffer
+      const n = this.#decoder.push(chunk)
+      if (n === chunk.length) this.#chunks.shift()
+      else this.#chunks[0] = chunk.subarray(n)
+      this.#parse()
+    }
+  }
+
+  #parse(): void {
+    if (this.#parsing) return
+    this.#parsing = true
+    try {
+      while (this.#muted === 0 && !this.closed && !this.#draining) {
+        const frame = this.#decoder.next()
+        if (frame === null || !this.#accept(frame)) break
+        this.#decoder.consume()
+      }
+      if (!this.closed && !this.#decoder.settle()) this.#muteForArena()
+    } catch (error) {
+      if (error instanceof FrameSizeError) this.#rejectFrameSize(error)
+      else if (error instanceof RangeError) this.#reject(`malformed request: ${error.message}`, 'malformed', 'protocol')
+      else throw error
+    } finally {
+      this.#parsing = false
+    }
+  }
+
+  /** Starts one request. False when it must wait for arena space; nothing was done then. */
+  #accept(frame: Frame): boolean {
+    reader.reset(frame.bytes, frame.start, frame.end)
+    readRequestHeader(reader, this.#listener.apis.isFlexible, header)
+    const api = this.#listener.apis.get(header.apiKey)
+    if (api === undefined) {
+      throw new ProtocolError(`unknown API key ${header.apiKey}`)
+    }
+    this.#sawFrame = true
+    if (!api.serves(header.apiVersion)) {
+      if (api.key !== ApiVersions.key) {
+        throw new ProtocolError(`${api.schema.name} version ${header.apiVersion} is not served`)
+      }
+      this.#answerUnknownApiVersions(api, frame)
+      return true
+    }
+    let block: Block | null = null
+    if (api.key === Produce.key) {
+      block = frame.block ?? this.#moveToArena(frame)
+      if (block === null) return false
+    }
+    this.#start(api, block, frame.end - frame.start)
+    return true
+  }
+
+  /** Copies a small produce frame into the arena and lets the reader go on there. */
+  #moveToArena(frame: Frame): Block | null {
+    const block = this.#listener.blocks.store(frame.bytes.subarray(frame.start, frame.end))
+    if (block === null) {
+      this.#muteForArena()
+      return null
+    }
+    const start = block.fill - (frame.end - frame.start)
+    reader.reset(block.bytes, start + (reader.pos - frame.start), block.fill)
+    return block
+  }
+
+  #start(api: ServedApi, block: Block | null, requestBytes: number): void {
+    const request = api.codec(header.apiVersion).request.read(reader)
+    const call = new PendingCall(
+      this,
+      api,
+      header.apiVersion,
+      header.correlationId,
+      header.clientId,
+      block,
+      requestBytes,
+    )
+    this.#calls.push(call)
+    this.#inFlightCalls++
+    this.#inFlightBytes += requestBytes
+    if (
+      this.#inFlightCalls >= this.#listener.limits.requestsMax ||
+      this.#inFlightBytes > this.#listener.limits.inFlightBytesMax
+    ) {
+      this.#muted |= Mute.inFlight
+    }
+    this.#listener.metrics.add(api.requestsMetric, 1)
+    const result = api.row.handle(request, call, this.#listener.services)
+    if (!call.expectsResponse) {
+      assert(this.#calls.at(-1) === call, 'an acks=0 call says so before it returns')
+      this.#calls.pop()
+    }
+    if (result === undefined) return
+    if (result instanceof Promise) this.#await(call, result)
+    else this.answer(call, result)
+  }
+
+  #await(call: PendingCall, result: Promise<unknown>): void {
+    result.then(
+      response => {
+        if (response !== undefined) this.answer(call, response)
+      },
+      (error: unknown) => {
+        this.#listener.log.error({ err: error, api: call.api.schema.name }, 'request failed')
+        this.close('error')
+      },
+    )
+  }
+
+  #answerUnknownApiVersions(api: ServedApi, frame: Frame): void {
+    const call = new PendingCall(
+      this,
+      api,
+      0,
+      header.correlationId,
+      null,
+      null,
+      frame.end - frame.start,
+    )
+    this.#calls.push(call)
+    this.#inFlightCalls++
+    this.#inFlightBytes += call.requestBytes
+    const [minVersion, maxVersion] = api.schema.versions
+    this.answer(call, {
+      errorCode: 35,
+      apiKeys: [{ apiKey: api.key, minVersion, maxVersion }],
+      throttleTimeMs: 0,
+    })
+  }
+
+  #encode(call: PendingCall, response: unknown): Uint8Array[] {
+    const writer: Writer = this.#listener.writer
+    writer.begin()
+    writeResponseHeader(writer, call.api.schema, call.apiVersion, call.correlationId)
+    call.api.codec(call.apiVersion).response.write(writer, response)
+    return writer.end()
+  }
+
+  /** Moves every answer that is at the head of the line to the socket. */
+  #sendDone(): void {
+    const calls = this.#calls
+    while (this.#firstCall < calls.length) {
+      const call = calls[this.#firstCall] as PendingCall
+      if (call.pieces === null) break
+      this.#output.push(call.pieces, call.regions)
+      this.#firstCall++
+      this.#settleCall(call)
+      if (!this.#dirty) {
+        this.#dirty = true
+        this.#listener.flushLater(this)
+      }
+    }
+    if (this.#firstCall === calls.length) {
+      calls.length = 0
+      this.#firstCall = 0
+    } else if (this.#firstCall > 1024) {
+      calls.splice(0, this.#firstCall)
+      this.#firstCall = 0
+    }
+  }
+
+  #settleCall(call: PendingCall): void {
+    this.#inFlightCalls--
+    this.#inFlightBytes -= call.requestBytes
+    if ((this.#muted & Mute.inFlight) !== 0) {
+      const calm = this.#inFlightCalls < this.#listener.limits.requestsMax / 2
+      if (calm && this.#inFlightBytes <= this.#listener.limits.inFlightBytesMax / 2) {
+        queueMicrotask(() => this.#unmute(Mute.inFlight))
+      }
+    }
+    if (this.#draining && this.#inFlightCalls === 0) queueMicrotask(() => this.#endSocket())
+  }
+
+  #endSocket(): void {
+    this.flush()
+    this.#socket.end(() => this.#socket.destroy())
+  }
+
+  #release(call: PendingCall): void {
+    const regions: Region[] | null = call.regions
+    call.regions = null
+    if (regions !== null) this.#listener.freeRegions(regions)
+  }
+
+  readonly #retryArena = (): void => this.#unmute(Mute.arena)
+
+  #muteForArena(): void {
+    this.#muted |= Mute.arena
+    this.#listener.blocks.wait(this.#retryArena)
+  }
+
+  #unmute(reason: number): void {
+    if ((this.#muted & reason) === 0 || this.closed) return
+    this.#muted &= ~reason
+    if (this.#muted !== 0) return
+    this.#parse()
+    this.#feedChunks()
+    if (this.#muted !== 0 || this.closed) return
+    retarget(this.#socket, this.#path, this.#decoder.target())
+    this.#lastReadMs = this.#listener.clock.monotonicMs()
+    resumeReading(this.#socket)
+  }
+
+  #rejectFrameSize(error: FrameSizeError): void {
+    if (!this.#sawFrame && looksLikeHttp(error.sizeBytes)) {
+      this.#socket.end(this.#listener.httpHint())
+      this.#listener.metrics.add(rejectedHttp, 1)
+      this.#draining = true
+      return
+    }
+    const limit = this.#listener.limits.frameBytesMax
+    const why = `frame size ${error.sizeBytes} is outside 0..${limit} (socket.request.max.bytes)`
+    this.#reject(why, 'size', 'protocol')
+  }
+
+  #reject(why: string, frame: FrameReason | null, reason: CloseReason): void {
+    if (frame !== null) this.#listener.metrics.add(labelled('framesRejected', frame), 1)
+    this.#listener.logPeer(this.remoteHost, why)
+    this.close(reason)
+  }
+}

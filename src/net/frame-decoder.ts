@@ -1,0 +1,249 @@
+/**
+ * Bytes in, whole Kafka frames out, for one connection; no socket, no protocol. Dispatcher thread.
+ *
+ *   frame   | size i32 | payload ...      |    the payload is contiguous wherever it lies
+ *
+ * Where a connection reads depends on what it sends:
+ *   staging   idle and chatty ones: one buffer for all, frames used in place before the callback returns
+ *   carry     the head of a frame that a staging read cut; heap, grows as bytes arrive, so that an announced size
+ *             alone costs nothing
+ *   block     bulk ones (a full staging read, or 32 KiB of one frame): straight into the request arena, no copy
+ *
+ * `target()` names the next read's place and stays the promise until `received(n)`.
+ */
+import assert from 'node:assert/strict'
+import { type Block, type BlockPool, blockBytes, stagingBytes } from './block-pool.ts'
+
+/** A frame this large is read alone: its region has exactly its size, so nothing behind it needs to move. */
+const exactFrameBytes = 128 * 1024
+/** Bytes of one frame that must have arrived before it may claim arena space. */
+const promoteBytes = 32 * 1024
+/** A frame of an honest client fits; larger ones claim their full size only after this much has arrived. */
+const trustedFrameBytes = 1024 * 1024 + 64 * 1024
+const smallCarryBytes = 4096
+const sizePrefixBytes = 4
+
+/** One frame's payload, valid until `consume()`: [start, end) of `bytes`; `block` is set when it lies in the arena. */
+export interface Frame {
+  bytes: Buffer
+  start: number
+  end: number
+  block: Block | null
+}
+
+export class FrameSizeError extends Error {
+  readonly sizeBytes: number
+  constructor(sizeBytes: number) {
+    super(`frame of ${sizeBytes} bytes`)
+    this.sizeBytes = sizeBytes
+  }
+}
+
+export class FrameDecoder {
+  readonly frame: Frame
+  readonly #pool: BlockPool
+  readonly #frameBytesMax: number
+  /** What is being parsed: [#pos, #fill) of #window. */
+  #window: Buffer
+  #pos = 0
+  #fill = 0
+  #carry: Buffer | null = null
+  #block: Block | null = null
+  #bulk = false
+  #starved = false
+
+  constructor(pool: BlockPool, frameBytesMax: number) {
+    this.#pool = pool
+    this.#frameBytesMax = frameBytesMax
+    this.#window = pool.staging
+    this.frame = { bytes: pool.staging, start: 0, end: 0, block: null }
+  }
+
+  /** Bytes received and not yet consumed: a frame in the making, or frames a muted connection has not taken. */
+  get pendingBytes(): number {
+    return this.#fill - this.#pos
+  }
+
+  /** True while a block is attached; an idle connection should give it back (`demote`). */
+  get promoted(): boolean {
+    return this.#block !== null
+  }
+
+  /** True when the arena had no space for the frame in the making: stop reading until the pool wakes waiters. */
+  get starved(): boolean {
+    return this.#starved
+  }
+
+  /**
+   * The next whole frame, or null when more bytes are needed. The same frame until `consume()`.
+   * @throws FrameSizeError on a size below zero or above the limit
+   */
+  next(): Frame | null {
+    const available = this.#fill - this.#pos
+    if (available < sizePrefixBytes) return null
+    const sizeBytes = this.#window.readInt32BE(this.#pos)
+    if (sizeBytes < 0 || sizeBytes > this.#frameBytesMax) throw new FrameSizeError(sizeBytes)
+    if (available < sizePrefixBytes + sizeBytes) return null
+    const frame = this.frame
+    frame.bytes = this.#window
+    frame.start = this.#pos + sizePrefixBytes
+    frame.end = frame.start + sizeBytes
+    frame.block = this.#block
+    return frame
+  }
+
+  consume(): void {
+    if (this.frame.end - this.frame.start >= exactFrameBytes) this.#bulk = true
+    this.#pos = this.frame.end
+  }
+
+  /** `n` bytes have landed in the last `target()`. */
+  received(n: number): void {
+    if (this.#carry === null && this.#block === null) {
+      this.#window = this.#pool.staging
+      this.#pos = 0
+      this.#fill = n
+      if (n === this.#pool.staging.length) this.#bulk = true
+      return
+    }
+    this.#fill += n
+    if (this.#block !== null) this.#block.fill = this.#fill
+  }
+
+  /**
+   * Copying path (TLS, other systems): takes as many bytes of `chunk` as the next target holds and returns how many.
+   * Call `next` until null and `settle` in between.
+   */
+  push(chunk: Uint8Array): number {
+    const target = this.target()
+    const n = Math.min(target.length, chunk.length)
+    target.set(n === chunk.length ? chunk : chunk.subarray(0, n))
+    this.received(n)
+    return n
+  }
+
+  /**
+   * To be called when parsing stops, before the memory of a staging read is used again: keeps what is left of it.
+   * Returns false when the arena has no space for the frame in the making.
+   */
+  settle(): boolean {
+    this.#starved = false
+    const left = this.#fill - this.#pos
+    if (this.#block !== null) return this.#settleBlock(left)
+    if (left === 0) {
+      this.#carry = null
+      this.#pos = 0
+      this.#fill = 0
+      return true
+    }
+    if ((this.#bulk || left >= promoteBytes) && this.#moveToBlock(left)) return true
+    this.#keepInCarry(left)
+    return !this.#starved
+  }
+
+  /** Where the next read shall put its bytes; never empty (a full window belongs to a paused socket). */
+  target(): Buffer {
+    const view = this.#room()
+    return view.length > 0 ? view : this.#pool.staging
+  }
+
+  #room(): Buffer {
+    const block = this.#block
+    if (block !== null) {
+      const need = this.#frameEnd()
+      const exact = need - this.#pos >= exactFrameBytes && need <= block.bytes.length
+      return block.bytes.subarray(this.#fill, exact ? need : block.bytes.length)
+    }
+    if (this.#carry !== null) return this.#carry.subarray(this.#fill)
+    return this.#bulk ? this.#pool.staging.subarray(0, smallCarryBytes) : this.#pool.staging
+  }
+
+  /** Gives an idle block back. Only between reads, and the socket must be pointed at the new `target()`. */
+  demote(): void {
+    if (this.#fill !== this.#pos) return
+    if (this.#block !== null) this.#dropBlock()
+    this.#bulk = false
+  }
+
+  close(): void {
+    if (this.#block !== null) this.#dropBlock()
+    this.#carry = null
+    this.#pos = 0
+    this.#fill = 0
+  }
+
+  /** End of the frame in the making in window positions; 0 when its size is not known yet. */
+  #frameEnd(): number {
+    if (this.#fill - this.#pos < sizePrefixBytes) return 0
+    return this.#pos + sizePrefixBytes + this.#window.readInt32BE(this.#pos)
+  }
+
+  #settleBlock(left: number): boolean {
+    const block = this.#block
+    assert(block !== null)
+    const room = block.bytes.length - this.#fill
+    if (left === 0) {
+      if (block.pins === 0 && block.bytes.length <= trustedFrameBytes) {
+        block.fill = 0
+        this.#pos = 0
+        this.#fill = 0
+      } else if (room < stagingBytes) {
+        this.#dropBlock()
+      }
+      return true
+    }
+    const end = this.#frameEnd()
+    if (end === 0 && room >= smallCarryBytes) return true
+    if (end !== 0 && end <= block.bytes.length) return true
+    const announced = end - this.#pos
+    const unproven = announced > trustedFrameBytes && left < trustedFrameBytes / 2
+    if (unproven && room >= smallCarryBytes) return true
+    return this.#moveToBlock(left)
+  }
+
+  /** Copies the frame in the making to the start of a fresh block that can hold it. */
+  #moveToBlock(left: number): boolean {
+    const announced = left >= sizePrefixBytes ? this.#frameEnd() - this.#pos : 0
+    const trusted = announced <= trustedFrameBytes || left >= trustedFrameBytes / 2
+    const wanted = trusted ? announced : trustedFrameBytes
+    const sizeBytes = wanted >= exactFrameBytes ? Math.max(wanted, left + smallCarryBytes) : blockBytes
+    const fresh = this.#pool.allocate(sizeBytes)
+    if (fresh === null) {
+      this.#starved = true
+      return false
+    }
+    this.#window.copy(fresh.bytes, 0, this.#pos, this.#fill)
+    if (this.#block !== null) this.#dropBlock()
+    fresh.fill = left
+    this.#block = fresh
+    this.#carry = null
+    this.#window = fresh.bytes
+    this.#pos = 0
+    this.#fill = left
+    return true
+  }
+
+  #keepInCarry(left: number): void {
+    const end = this.#frameEnd()
+    const announced = end === 0 ? smallCarryBytes : end - this.#pos
+    const carry = this.#carry
+    if (carry !== null && this.#pos === 0 && carry.length - this.#fill > 0) return
+    const roomy = Math.max(smallCarryBytes, left * 2)
+    const capacity = Math.max(left + sizePrefixBytes, Math.min(announced, roomy))
+    const fresh = Buffer.allocUnsafeSlow(capacity)
+    this.#window.copy(fresh, 0, this.#pos, this.#fill)
+    this.#carry = fresh
+    this.#window = fresh
+    this.#pos = 0
+    this.#fill = left
+  }
+
+  #dropBlock(): void {
+    assert(this.#block !== null)
+    this.#block.detach()
+    this.#block = null
+    this.#window = this.#pool.staging
+    this.#pos = 0
+    this.#fill = 0
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * One owner thread seen from the dispatcher: its Worker, the two rings, the doorbell and the comlink control proxy.
+ * Dispatcher thread. An owner may die at any time; a new incarnation gets new rings, and what was outstanding at the
+ * dead one is answered by the dispatcher after the thread's exit event, never before: it may still be in a system call.
+ */
+import { Worker } from 'node:worker_threads'
+import * as Comlink from 'comlink'
+import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
+import type { OwnerControl } from '../contracts/control.ts'
+import { commandSlots, type OwnerBoot, replySlots } from '../contracts/owner-boot.ts'
+import { type Command, writeCommand } from '../ring/commands.ts'
+import { Doorbell } from '../ring/doorbell.ts'
+import { Ring } from '../ring/ring.ts'
+import { workerUrl } from '../worker-url.ts'
+
+/** What all owners of a dispatcher have in common. */
+export interface SharedMemory {
+  readonly requestArena: SharedArrayBuffer
+  readonly responseArena: SharedArrayBuffer
+  readonly dispatcherDoorbells: SharedArrayBuffer
+  readonly dispatcherIndex: number
+  readonly offsetTable: SharedArrayBuffer
+  readonly partitionsMax: number
+  readonly metrics: SharedArrayBuffer
+}
+
+export type OwnerControlProxy = Comlink.Remote<OwnerControl>
+
+export class Owner {
+  readonly index: number
+  readonly #memory: SharedMemory
+  readonly #heapMbMax: number | undefined
+  #worker: Worker | null = null
+  #control: OwnerControlProxy | null = null
+  #commands: Ring | null = null
+  #doorbell: Doorbell | null = null
+  #unpublished = 0
+  /** Commands that found the ring full, oldest first. */
+  #overflow: Command[] = []
+  #exited = Promise.withResolvers<null>()
+  replies: Ring | null = null
+  outstanding = 0
+  /** Times of recent crashes, monotonic ms. */
+  crashes: number[] = []
+
+  constructor(index: number, memory: SharedMemory, heapMbMax?: number) {
+    this.index = index
+    this.#memory = memory
+    this.#heapMbMax = heapMbMax
+  }
+
+  get alive(): boolean {
+    return this.#worker !== null
+  }
+
+  /** Calls the control plane. Null when the thread is not running or dies before it answers; rejects as the call does. */
+  async call<T>(use: (control: OwnerControlProxy) => Promise<T>): Promise<T | null> {
+    const control = this.#control
+    if (control === null) return null
+    return await Promise.race([use(control), this.#exited.promise])
+  }
+
+  get threadId(): number {
+    return this.#worker?.threadId ?? -1
+  }
+
+  /** Starts a fresh thread with fresh rings. `onExit` is called once, when the thread is really gone. */
+  start(onExit: (error: Error | null) => void): void {
+    const memory = this.#memory
+    const slots = replySlots(memory.partitionsMax)
+    const commandRing = new SharedArrayBuffer(Ring.bytesFor(commandSlots))
+    const replyRing = new SharedArrayBuffer(Ring.bytesFor(slots))
+    const doorbells = new SharedArrayBuffer(Doorbell.bytesFor(1))
+    const boot: OwnerBoot = {
+      ownerIndex: this.index,
+      links: [
+        {
+          requestArena: memory.requestArena,
+          responseArena: memory.responseArena,
+          commandRing,
+          replyRing,
+          doorbells: memory.dispatcherDoorbells,
+          doorbellIndex: memory.dispatcherIndex,
+        },
+      ],
+      doorbells,
+      doorbellIndex: 0,
+      offsetTable: memory.offsetTable,
+      partitionsMax: memory.partitionsMax,
+      metrics: memory.metrics,
+      metricsThread: this.index + 1,
+    }
+    this.#commands = new Ring(commandRing, commandSlots)
+    this.replies = new Ring(replyRing, slots)
+    this.#doorbell = new Doorbell(doorbells)
+    const worker = new Worker(workerUrl('partition-owner'), {
+      workerData: boot,
+      name: `owner-${this.index}`,
+      stderr: false,
+      resourceLimits:
+        this.#heapMbMax === undefined ? undefined : { maxOldGenerationSizeMb: this.#heapMbMax },
+    })
+    const exited = Promise.withResolvers<null>()
+    this.#exited = exited
+    let failure: Error | null = null
+    worker.on('error', error => {
+      failure = error
+    })
+    worker.once('exit', () => {
+      this.#worker = null
+      this.#control?.[Comlink.releaseProxy]()
+      this.#control = null
+      exited.resolve(null)
+      onExit(failure)
+    })
+    this.#worker = worker
+    this.#control = Comlink.wrap<OwnerControl>(nodeEndpoint(worker))
+  }
+
+  /** Queues a command; it becomes visible to the owner with `publish`. */
+  send(command: Command): void {
+    if (this.#overflow.length > 0 || !this.#tryClaim(command)) {
+      this.#overflow.push({ ...command })
+    }
+  }
+
+  /** A command was answered: one from the overflow may take its place. */
+  answered(): void {
+    this.outstanding--
+    const next = this.#overflow[0]
+    if (next !== undefined && this.#tryClaim(next)) this.#overflow.shift()
+  }
+
+  /** Makes queued commands visible and wakes the owner if it sleeps. */
+  publish(): void {
+    if (this.#unpublished === 0) return
+    this.#unpublished = 0
+    this.#commands?.publish()
+    this.#doorbell?.ring()
+  }
+
+  /** Forgets everything queued at a dead incarnation. */
+  reset(): void {
+    this.#overflow = []
+    this.#unpublished = 0
+    this.outstanding = 0
+  }
+
+  /** Ends the thread at once, as a crash would (tests, and a shutdown that takes too long). */
+  async terminate(): Promise<void> {
+    await this.#worker?.terminate()
+  }
+
+  #tryClaim(command: Command): boolean {
+    const ring = this.#commands
+    if (ring === null || this.outstanding >= commandSlots) return false
+    const at = ring.claim()
+    if (at === -1) return false
+    writeCommand(ring.words, at, command)
+    this.outstanding++
+    this.#unpublished++
+    return true
+  }
+}

@@ -1,0 +1,67 @@
+/** Fetch 4-12 (KIP-74, KIP-227, KIP-320, KIP-392). Topic ids begin at 13. */
+import {
+  api,
+  array,
+  int8,
+  int16,
+  int32,
+  int64,
+  nullableArray,
+  nullableRecords,
+  nullableString,
+  since,
+  string,
+  struct,
+  tagged,
+} from '../schema.ts'
+
+export const Fetch = api({
+  name: 'Fetch',
+  key: 1,
+  versions: [4, 12],
+  flexible: 12,
+  request: {
+    clusterId: since(12, tagged(0, nullableString)),
+    replicaId: int32,
+    maxWaitMs: int32,
+    minBytes: int32,
+    maxBytes: int32,
+    isolationLevel: int8,
+    sessionId: since(7, int32),
+    sessionEpoch: since(7, int32, -1),
+    topics: array({
+      topic: string,
+      partitions: array({
+        partition: int32,
+        currentLeaderEpoch: since(9, int32, -1),
+        fetchOffset: int64,
+        lastFetchedEpoch: since(12, int32, -1),
+        logStartOffset: since(5, int64, -1),
+        partitionMaxBytes: int32,
+      }),
+    }),
+    forgottenTopicsData: since(7, array({ topic: string, partitions: array(int32) })),
+    rackId: since(11, string),
+  },
+  response: {
+    throttleTimeMs: int32,
+    errorCode: since(7, int16),
+    sessionId: since(7, int32),
+    responses: array({
+      topic: string,
+      partitions: array({
+        partitionIndex: int32,
+        errorCode: int16,
+        highWatermark: int64,
+        lastStableOffset: int64,
+        logStartOffset: since(5, int64, -1),
+        divergingEpoch: since(12, tagged(0, struct({ epoch: int32, endOffset: int64 }))),
+        currentLeader: since(12, tagged(1, struct({ leaderId: int32, leaderEpoch: int32 }))),
+        snapshotId: since(12, tagged(2, struct({ endOffset: int64, epoch: int32 }))),
+        abortedTransactions: nullableArray({ producerId: int64, firstOffset: int64 }),
+        preferredReadReplica: since(11, int32, -1),
+        records: nullableRecords,
+      }),
+    }),
+  },
+})

@@ -1,0 +1,34 @@
+/** Gauges that are cheaper to compute when somebody looks than to keep. Dispatcher thread. */
+import { labelled, Metric } from './metrics.ts'
+import { emptyOffsetView, PartitionState } from './partitions/offset-table.ts'
+import type { ThreadedPartitionHost } from './partitions/partition-host.ts'
+import type { Services } from './services.ts'
+
+const view = emptyOffsetView()
+
+export function refreshGauges(services: Services, host: ThreadedPartitionHost): void {
+  const { metrics, dispatcher, topics } = services
+  const states = { online: 0, opening: 0, offline: 0, 'read-only': 0 }
+  let unflushed = 0
+  for (const { slot, generation, state } of host.partitions()) {
+    const known = services.offsets.read(slot, generation, view)
+    if (known) unflushed += view.logEnd - view.highWatermark
+    if (known && view.state === PartitionState.readOnly) states['read-only']++
+    else if (known && view.state === PartitionState.offline) states.offline++
+    else if (state === 'online') states.online++
+    else states[state === 'offline' ? 'offline' : 'opening']++
+  }
+  for (const [state, count] of Object.entries(states)) {
+    metrics.set(labelled('partitions', state as keyof typeof states), count)
+  }
+  metrics.set(Metric.topics, topics.size)
+  metrics.set(Metric.ackedUnflushedRecords, unflushed)
+  metrics.set(Metric.owners, host.owners.length)
+  metrics.set(Metric.ownersUp, host.owners.filter(owner => owner.alive).length)
+  metrics.set(Metric.purgatorySize, dispatcher.purgatory.fetchCount)
+  const arenas = { request: dispatcher.requests, response: dispatcher.responses.arena }
+  for (const [name, arena] of Object.entries(arenas)) {
+    metrics.set(labelled('arenaBytes', name as keyof typeof arenas), arena.sab.byteLength)
+    metrics.set(labelled('arenaUsedBytes', name as keyof typeof arenas), arena.usedBytes)
+  }
+}

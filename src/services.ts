@@ -1,0 +1,24 @@
+/** Everything a request handler or an HTTP route may use. Built once by broker.ts; dispatcher thread. Types only. */
+import type { AdminService } from './admin/admin-service.ts'
+import type { BrokerConfig } from './config/config.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import type { ThreadMetrics } from './metrics.ts'
+import type { OffsetTable } from './partitions/offset-table.ts'
+import type { TopicRegistry } from './topics/topic-registry.ts'
+import type { TaskPool } from './task-pool.ts'
+import type { ProducerIds } from './topics/producer-ids.ts'
+
+export interface Services {
+  readonly config: BrokerConfig
+  readonly clusterId: string
+  readonly nodeId: number
+  /** What clients are told to dial. Port 0 is resolved by then. */
+  readonly advertised: { readonly host: string; readonly port: number }
+  readonly topics: TopicRegistry
+  readonly admin: AdminService
+  readonly producerIds: ProducerIds
+  readonly offsets: OffsetTable
+  readonly metrics: ThreadMetrics
+  readonly dispatcher: Dispatcher
+  readonly tasks: TaskPool
+}

@@ -1,0 +1,92 @@
+/**
+ * The one piscina pool of the process: stateless CPU jobs (recovery scans, later compaction and decoding) whose code is
+ * in workers/tasks. Dispatcher thread.
+ *
+ * Nothing is loaded or started before the first task, and idle threads end, so a broker that never needs it pays
+ * nothing. `atomics` is 'disabled': with piscina's default an idle worker blocks in Atomics.wait, and its timers and
+ * pending syncs with it.
+ */
+import { availableParallelism } from 'node:os'
+import type { Piscina } from 'piscina'
+import { type WorkerName, workerUrl } from './worker-url.ts'
+
+export interface TaskPoolOptions {
+  /** Default: the cores, at most 4. */
+  readonly threadsMax?: number
+  /** A thread without work ends after this time. */
+  readonly idleTimeoutMs?: number
+  /** JavaScript heap of one thread; a task that needs more is ended, and rejects. */
+  readonly heapBytesMax?: number
+}
+
+export interface RunOptions {
+  /** Aborting ends the thread that runs the task; the run rejects with an AbortError. */
+  readonly signal?: AbortSignal
+}
+
+const threadsMaxDefault = 4
+const idleTimeoutMsDefault = 5000
+const heapBytesMaxDefault = 512 * 1024 * 1024
+/**
+ * Node ends a thread that reaches its heap limit by granting it 16 MB more to unwind in. One collection that promotes
+ * more than that out of the young generation aborts the whole process instead (measured, Node 24), so it must be small.
+ */
+const youngHeapMbMax = 16
+
+export class TaskPool {
+  readonly #threadsMax: number
+  readonly #idleTimeoutMs: number
+  readonly #heapBytesMax: number
+  #pool: Promise<Piscina> | null = null
+  #closed = false
+
+  constructor(options: TaskPoolOptions = {}) {
+    this.#threadsMax = options.threadsMax ?? Math.min(threadsMaxDefault, availableParallelism())
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? idleTimeoutMsDefault
+    this.#heapBytesMax = options.heapBytesMax ?? heapBytesMaxDefault
+  }
+
+  /** True once a task has been run: the pool's code is loaded. */
+  get started(): boolean {
+    return this.#pool !== null
+  }
+
+  /**
+   * Calls the default export of a task file with `input` (structured clone; a SharedArrayBuffer stays shared).
+   * @param task a file of workers/tasks, or any module's URL.
+   * @returns what the task returns. Rejects with what it throws, or, when its thread dies (exit, heap full), with an
+   *   error that says so; the pool replaces the thread and goes on. Nothing is retried here.
+   */
+  async run<T>(task: WorkerName | URL, input: unknown, options: RunOptions = {}): Promise<T> {
+    if (this.#closed) throw new Error('the task pool is closed')
+    this.#pool ??= this.#start()
+    const pool = await this.#pool
+    const filename = (typeof task === 'string' ? workerUrl(task) : task).href
+    const result: T = await pool.run(input, { filename, name: 'default', signal: options.signal })
+    return result
+  }
+
+  /** Ends all threads at once and waits for their exit; tasks that still run reject. They leave temporary files only. */
+  async close(): Promise<void> {
+    this.#closed = true
+    if (this.#pool === null) return
+    const pool = await this.#pool
+    await pool.destroy()
+  }
+
+  async #start(): Promise<Piscina> {
+    const { Piscina } = await import('piscina')
+    return new Piscina({
+      minThreads: 0,
+      maxThreads: this.#threadsMax,
+      idleTimeout: this.#idleTimeoutMs,
+      concurrentTasksPerWorker: 1,
+      resourceLimits: {
+        maxOldGenerationSizeMb: Math.ceil(this.#heapBytesMax / 1024 / 1024),
+        maxYoungGenerationSizeMb: youngHeapMbMax,
+      },
+      atomics: 'disabled',
+      recordTiming: false,
+    })
+  }
+}

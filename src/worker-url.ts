@@ -1,0 +1,13 @@
+/**
+ * Where worker files lie beside this one: `../workers/<name>` with this file's own extension, so that a checkout runs
+ * the TypeScript sources and the published package its JavaScript. The one place that knows; any thread.
+ */
+import { extname } from 'node:path'
+
+export type WorkerName = 'partition-owner' | 'tasks/recover-segment' | 'tasks/find-record'
+
+/** @returns URL to give to `new Worker` or to the task pool. `src` names workers this way only, it never imports them. */
+export function workerUrl(name: WorkerName): URL {
+  const extension = extname(new URL(import.meta.url).pathname)
+  return new URL(`../workers/${name}${extension}`, import.meta.url)
+}

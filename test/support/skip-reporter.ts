@@ -1,0 +1,26 @@
+/**
+ * Says after the run which tests were skipped, why, and what brings the missing part: the note that
+ * test/support/requires.ts gave to `context.skip`. vitest's own reporters show only a number.
+ */
+import type { Reporter, TestCase, TestModule } from 'vitest/node'
+
+/** Why this test was skipped, as one line; null when it was not. */
+function skipReason(test: TestCase): string | null {
+  const result = test.result()
+  return result.state === 'skipped' ? (result.note ?? `no reason given: ${test.fullName}`) : null
+}
+
+export default class SkipReporter implements Reporter {
+  onTestRunEnd(modules: readonly TestModule[]): void {
+    const counts = new Map<string, number>()
+    for (const module of modules) {
+      for (const test of module.children.allTests()) {
+        const reason = skipReason(test)
+        if (reason !== null) counts.set(reason, (counts.get(reason) ?? 0) + 1)
+      }
+    }
+    for (const [reason, count] of counts) {
+      process.stdout.write(` skipped ${count} test${count === 1 ? '' : 's'}: ${reason}\n`)
+    }
+  }
+}

@@ -1,0 +1,23 @@
+/**
+ * Tests run with two processes at most: brokers with several threads, and they share the machine.
+ * VITEST_JSON=FILE also writes vitest's JSON report there (.ci/run counts from it).
+ */
+import { defineConfig } from 'vitest/config'
+
+const json = process.env.VITEST_JSON
+
+export default defineConfig({
+  test: {
+    include: ['test/**/*.test.ts'],
+    exclude: ['**/node_modules/**'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
+    reporters: [
+      'default',
+      './test/support/skip-reporter.ts',
+      ...(json ? [['json', { outputFile: json }] as ['json', { outputFile: string }]] : []),
+    ],
+  },
+})

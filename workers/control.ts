@@ -1,0 +1,93 @@
+/**
+ * The control plane of an owner thread: what the dispatcher calls over comlink. Owner thread; opens, closes and deletes
+ * logs between rounds of the owner loop, synchronously, so a log is never changed under a command.
+ */
+import type {
+  OpenedPartition,
+  OwnerControl,
+  PartitionDescription,
+  PartitionSpec,
+} from '../src/contracts/control.ts'
+import type { LogConfig } from '../src/contracts/log-config.ts'
+import { PartitionLog } from './log/log.ts'
+import type { OwnerLoop } from './owner-loop.ts'
+
+export class OwnerControlPlane implements OwnerControl {
+  readonly #loop: OwnerLoop
+
+  constructor(loop: OwnerLoop) {
+    this.#loop = loop
+  }
+
+  async openPartitions(specs: readonly PartitionSpec[]): Promise<OpenedPartition[]> {
+    return specs.map(spec => this.#open(spec))
+  }
+
+  async closePartitions(slots: readonly number[]): Promise<void> {
+    for (const slot of slots) {
+      this.#loop.logs[slot]?.close({ clean: true })
+      this.#loop.release(slot)
+    }
+  }
+
+  async deletePartitions(slots: readonly number[]): Promise<void> {
+    for (const slot of slots) {
+      this.#loop.logs[slot]?.delete()
+      this.#loop.release(slot)
+    }
+  }
+
+  async applyConfig(slot: number, config: LogConfig): Promise<void> {
+    this.#loop.logs[slot]?.applyConfig(config)
+  }
+
+  async describe(slots: readonly number[]): Promise<PartitionDescription[]> {
+    const logs = slots.map(slot => this.#loop.logs[slot])
+    return logs.filter(log => log !== undefined).map(log => log.describe())
+  }
+
+  async shutdown(): Promise<boolean> {
+    let clean = true
+    for (const log of this.#loop.logs) {
+      if (log === undefined) continue
+      try {
+        clean = log.close({ clean: true }) && clean
+      } catch {
+        clean = false
+      }
+      this.#loop.release(log.slot)
+    }
+    return clean
+  }
+
+  #open(spec: PartitionSpec): OpenedPartition {
+    try {
+      const log = PartitionLog.open({
+        spec,
+        env: this.#loop.env,
+        onAdvance: this.#loop.onAdvance,
+        onFailure: this.#loop.onFailure,
+      })
+      this.#loop.adopt(log)
+      const { logStart, logEnd } = log.offsets
+      return {
+        slot: spec.slot,
+        error: null,
+        logStartOffset: logStart,
+        logEndOffset: logEnd,
+        recoveredBytes: log.recoveredBytes,
+        truncatedBytes: log.truncatedBytes,
+      }
+    } catch (error) {
+      const why = error instanceof Error ? error.message : String(error)
+      return {
+        slot: spec.slot,
+        error: why,
+        logStartOffset: 0,
+        logEndOffset: 0,
+        recoveredBytes: 0,
+        truncatedBytes: 0,
+      }
+    }
+  }
+}

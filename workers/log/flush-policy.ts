@@ -1,0 +1,226 @@
+/**
+ * When a log is synced, and what a finished sync proves. Owner thread only; syncs are started, never awaited.
+ *
+ *   group-commit  one round in flight; the next starts at once with everything appended meanwhile
+ *   interval      a round once `flushMessages` records or `flushMs` are waiting (the 2011 paper)
+ *   os            the page cache; a round only after a roll, so that recovery need not read sealed segments
+ *
+ * A round syncs every file of the log that holds unsynced bytes, and the directory when it has new names. Only when all
+ * of that succeeded does the recovery point move to where the log ended when the round started (RELIABILITY P1). The
+ * first failure is final: no file of this log is synced again (P11, fsync may report an error only once).
+ */
+import type { Clock } from '../../src/contracts/clock.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
+import type { LogConfig } from '../../src/contracts/log-config.ts'
+import type { LogOffsets } from './offsets.ts'
+import type { Segment } from './segment.ts'
+
+/** The log as its flusher sees it. */
+export interface Flushable {
+  readonly offsets: LogOffsets
+  readonly active: Segment
+  /** A round starts: it will prove everything up to the log end. */
+  roundStarted(): void
+  /** A round has moved the recovery point; it started when `segment` was active and ended at `position`. */
+  roundDone(segment: Segment, position: number): void
+  roundFailed(error: Error): void
+}
+
+type State = 'idle' | 'syncing' | 'stopped'
+
+export class Flusher {
+  readonly #log: Flushable
+  readonly #disk: Disk
+  readonly #clock: Clock
+  #config: LogConfig
+  /** Directories with names that no sync covers yet. */
+  #dirtyDirectories: string[]
+  readonly #directory: string
+  #unsynced: Segment[] = []
+  #state: State = 'idle'
+  #partsLeft = 0
+  #error: Error | null = null
+  #targetOffset = 0
+  #targetSegment: Segment | null = null
+  #targetPosition = 0
+  #cancelTimer: (() => void) | null = null
+  #timerFired = false
+  #rolled = false
+  readonly #waiting: (() => void)[] = []
+
+  constructor(
+    log: Flushable,
+    env: { readonly disk: Disk; readonly clock: Clock },
+    directory: string,
+    config: LogConfig,
+  ) {
+    this.#log = log
+    this.#disk = env.disk
+    this.#clock = env.clock
+    this.#directory = directory
+    this.#config = config
+    this.#dirtyDirectories = []
+  }
+
+  configure(config: LogConfig): void {
+    this.#config = config
+    this.#disarm()
+  }
+
+  /** The log's directory itself is new: its name in the parent directory must be synced too. */
+  directoryCreated(parent: string): void {
+    this.#dirtyDirectories.push(parent)
+  }
+
+  segmentCreated(segment: Segment, byRoll: boolean): void {
+    if (!this.#dirtyDirectories.includes(this.#directory)) {
+      this.#dirtyDirectories.push(this.#directory)
+    }
+    this.#unsynced.push(segment)
+    if (byRoll) this.#rolled = true
+  }
+
+  /** Bytes were appended to the active segment. */
+  appended(segment: Segment): void {
+    if (this.#unsynced.at(-1) !== segment) this.#unsynced.push(segment)
+  }
+
+  get isSyncing(): boolean {
+    return this.#partsLeft > 0
+  }
+
+  /** Starts a round if one is due and none is in flight. */
+  maybeStart(): void {
+    if (this.#state !== 'idle') return
+    const { logEnd, recoveryPoint } = this.#log.offsets
+    const waiting = logEnd - recoveryPoint
+    if (waiting > 0 && this.#isDue(waiting)) this.#start()
+  }
+
+  #isDue(waitingRecords: number): boolean {
+    switch (this.#config.flushPolicy) {
+      case 'group-commit':
+        return true
+      case 'os':
+        return this.#rolled
+      case 'interval':
+        if (this.#timerFired || waitingRecords >= this.#config.flushMessages) return true
+        this.#arm()
+        return false
+    }
+  }
+
+  #arm(): void {
+    if (this.#cancelTimer !== null || !Number.isFinite(this.#config.flushMs)) return
+    this.#cancelTimer = this.#clock.after(this.#config.flushMs, () => {
+      this.#cancelTimer = null
+      this.#timerFired = true
+      this.maybeStart()
+    })
+  }
+
+  #disarm(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#timerFired = false
+  }
+
+  #start(): void {
+    this.#disarm()
+    this.#rolled = false
+    this.#state = 'syncing'
+    this.#error = null
+    this.#targetOffset = this.#log.offsets.logEnd
+    this.#targetSegment = this.#log.active
+    this.#targetPosition = this.#log.active.sizeBytes
+    this.#log.roundStarted()
+    // One part more than there are, so that nothing can finish before all have been started.
+    this.#partsLeft = 1
+    try {
+      for (const segment of this.#unsynced) {
+        segment.syncingBytes = segment.sizeBytes
+        this.#partsLeft++
+        segment.file().startSync(this.#partDone)
+      }
+      for (const directory of this.#dirtyDirectories) {
+        this.#partsLeft++
+        this.#disk.startSyncDirectory(directory, this.#partDone)
+      }
+      this.#dirtyDirectories.length = 0
+    } catch (error) {
+      this.#partDone(error as Error)
+    }
+    this.#partDone(null)
+  }
+
+  readonly #partDone = (error: Error | null): void => {
+    this.#error ??= error
+    this.#partsLeft--
+    if (this.#partsLeft > 0) return
+    const failed = this.#error
+    if (this.#state === 'syncing') {
+      if (failed === null) this.#succeeded()
+      else this.#failed(failed)
+    }
+    for (const tell of this.#waiting.splice(0)) tell()
+  }
+
+  #succeeded(): void {
+    this.#state = 'idle'
+    for (const segment of this.#unsynced) segment.syncedBytes = segment.syncingBytes
+    this.#dropSynced()
+    this.#log.offsets.flushed(this.#targetOffset)
+    this.#log.roundDone(this.#targetSegment!, this.#targetPosition)
+    this.maybeStart()
+  }
+
+  #failed(error: Error): void {
+    this.#state = 'stopped'
+    this.#disarm()
+    this.#log.roundFailed(error)
+  }
+
+  /** Sealed segments that are wholly synced give their descriptor back. */
+  #dropSynced(): void {
+    const { active } = this.#log
+    let kept = 0
+    for (const segment of this.#unsynced) {
+      if (segment.syncedBytes < segment.sizeBytes) this.#unsynced[kept++] = segment
+      else if (segment !== active) segment.unpin()
+    }
+    this.#unsynced.length = kept
+  }
+
+  /**
+   * Syncs everything now. Blocks; for close and recovery. No round may be in flight (`settled`): two syncs of one file at
+   * a time could not tell which of them an error belongs to.
+   */
+  syncNow(): void {
+    if (this.#state === 'stopped') return
+    this.#state = 'stopped'
+    this.#disarm()
+    this.#log.roundStarted()
+    for (const segment of this.#unsynced) {
+      segment.file().sync()
+      segment.syncingBytes = segment.sizeBytes
+    }
+    for (const directory of this.#dirtyDirectories) this.#disk.syncDirectory(directory)
+    this.#dirtyDirectories.length = 0
+    this.#targetOffset = this.#log.offsets.logEnd
+    this.#targetSegment = this.#log.active
+    this.#targetPosition = this.#log.active.sizeBytes
+    this.#succeeded()
+  }
+
+  /** No round starts any more; the one in flight counts no longer. */
+  stop(): void {
+    this.#state = 'stopped'
+    this.#disarm()
+  }
+
+  /** Resolves when no sync is in flight. */
+  settled(): Promise<void> {
+    if (!this.isSyncing) return Promise.resolve()
+    return new Promise(resolve => this.#waiting.push(resolve))
+  }
+}

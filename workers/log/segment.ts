@@ -1,0 +1,169 @@
+/**
+ * The files of one base offset: records, sparse offset index, sparse time index. Owner thread only.
+ *
+ *   position 0                                            sizeBytes
+ *   | batch | batch | ... | batch | batch | batch | batch |  bytes of a round not yet counted  |
+ *
+ * Bytes are written first (`write`) and counted when the whole round is in (`addBatch`), so a round that fails leaves
+ * nothing but bytes to cut off. Of a sealed segment nothing is known until somebody asks: a thousand logs open fast.
+ */
+import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
+import { sharedCursor } from './batch-cursor.ts'
+import { codedError, logFilePath, unlinkIfThere, writeFully } from './files.ts'
+import { type Closable, sealedFiles } from './open-files.ts'
+import { SegmentIndexes } from './segment-indexes.ts'
+
+const UNKNOWN = -1
+
+export class Segment implements Closable {
+  readonly baseOffset: number
+  readonly path: string
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #indexes: SegmentIndexes
+  #indexesLoaded = false
+  #file: DiskFile | null = null
+  /** Pinned: the active segment and those that await a sync. The thread's limit does not close their files. */
+  #pinned = false
+  #sizeBytes = UNKNOWN
+  /** On the monotonic clock, as far as known: for rolling by age. */
+  bornMs = 0
+  /** Bytes that a finished sync covers, and those that the sync in flight covers. */
+  syncedBytes = 0
+  syncingBytes = 0
+
+  /** Touches no file. */
+  constructor(disk: Disk, directory: string, baseOffset: number, indexIntervalBytes: number) {
+    this.#disk = disk
+    this.#directory = directory
+    this.baseOffset = baseOffset
+    this.path = logFilePath(directory, baseOffset, 'log')
+    this.#indexes = new SegmentIndexes(
+      disk,
+      baseOffset,
+      logFilePath(directory, baseOffset, 'index'),
+      logFilePath(directory, baseOffset, 'timeindex'),
+      indexIntervalBytes,
+    )
+  }
+
+  /** Creates the log file, or takes over an empty one that a crash or a failed roll left. */
+  create(): void {
+    if (this.#disk.exists(this.path)) {
+      const file = this.#disk.open(this.path, 'r+')
+      if (file.sizeBytes() !== 0) {
+        file.close()
+        throw codedError('EEXIST', `${this.path} is in the way of a new segment`)
+      }
+      this.#file = file
+    } else {
+      this.#file = this.#disk.open(this.path, 'wx')
+    }
+    this.#pinned = true
+    this.#sizeBytes = 0
+    this.#indexesLoaded = true
+  }
+
+  /** Opens the file for appending; all of its bytes are taken for synced. */
+  openActive(): void {
+    this.closeFile()
+    this.#file = this.#disk.open(this.path, 'r+')
+    this.#pinned = true
+    this.#sizeBytes = this.#file.sizeBytes()
+    this.syncedBytes = this.#sizeBytes
+  }
+
+  /** The records' file, opened when needed. */
+  file(): DiskFile {
+    if (this.#pinned) return this.#file!
+    sealedFiles.used(this)
+    this.#file ??= this.#disk.open(this.path, 'r')
+    return this.#file
+  }
+
+  /** Nothing is appended and nothing awaits a sync any more: the descriptor may go when others need it. */
+  unpin(): void {
+    if (!this.#pinned) return
+    this.#pinned = false
+    if (this.#file !== null) sealedFiles.used(this)
+  }
+
+  closeFile(): void {
+    sealedFiles.forget(this)
+    this.#pinned = false
+    this.#file?.close()
+    this.#file = null
+  }
+
+  /** Counted bytes. */
+  get sizeBytes(): number {
+    if (this.#sizeBytes === UNKNOWN) this.#sizeBytes = this.file().sizeBytes()
+    return this.#sizeBytes
+  }
+
+  /** Writes without counting; throws as the disk does, with some of the bytes perhaps written. */
+  write(bytes: Uint8Array, position: number): void {
+    writeFully(this.#file!, bytes, position)
+  }
+
+  /** Counts one written batch and indexes it when an entry is due. */
+  addBatch(batchBytes: number, lastOffset: number, maxTimestampMs: number): void {
+    this.#indexes.add(this.#sizeBytes, batchBytes, lastOffset, maxTimestampMs)
+    this.#sizeBytes += batchBytes
+  }
+
+  /** Cuts off what a failed round wrote. */
+  truncateToCounted(): void {
+    this.#file!.truncate(this.#sizeBytes)
+  }
+
+  /** The indexes, read from their files on first use; built anew when those are missing or cannot be right. */
+  get indexes(): SegmentIndexes {
+    if (!this.#indexesLoaded) {
+      this.#indexesLoaded = true
+      if (!this.#indexes.load(this.sizeBytes)) this.rebuildIndexes()
+    }
+    return this.#indexes
+  }
+
+  /** True when the index files are there and pass Kafka's sanity check. */
+  loadIndexes(): boolean {
+    this.#indexesLoaded = this.#indexes.load(this.sizeBytes)
+    if (!this.#indexesLoaded) this.#indexes.clear()
+    return this.#indexesLoaded
+  }
+
+  /** Walks the headers and writes both indexes anew. Stops at the first bad header. */
+  rebuildIndexes(): void {
+    this.#indexesLoaded = true
+    this.#indexes.clear()
+    const cursor = sharedCursor().start(this.file(), 0, this.sizeBytes)
+    while (cursor.next() === 'batch') {
+      const { position, batchBytes, lastOffset, maxTimestampMs } = cursor
+      this.#indexes.add(position, batchBytes, lastOffset, maxTimestampMs)
+    }
+    this.#indexes.save()
+  }
+
+  /** Saves the indexes if anything was added; they are caches, so a failure costs a rebuild, no data. */
+  saveIndexes(): void {
+    if (this.#indexesLoaded) this.#indexes.save()
+  }
+
+  set indexIntervalBytes(bytes: number) {
+    this.#indexes.intervalBytes = bytes
+  }
+
+  /** Position of a batch at or before the one that holds `offset`. */
+  positionFor(offset: number): number {
+    return offset <= this.baseOffset ? 0 : this.indexes.offsets.positionFor(offset)
+  }
+
+  /** Removes the three files. */
+  remove(): void {
+    this.closeFile()
+    for (const suffix of ['log', 'index', 'timeindex'] as const) {
+      unlinkIfThere(this.#disk, logFilePath(this.#directory, this.baseOffset, suffix))
+    }
+  }
+}
