@@ -8,9 +8,9 @@ import { type AddressInfo, createServer, Socket, type SocketConstructorOpts } fr
 import { Writer } from '../src/protocol/bytes.ts'
 import { crc32c } from '../src/protocol/crc32c.ts'
 
+const server = createServer({ pauseOnConnect: true }, serve).listen(0, '127.0.0.1')
+server.on('listening', () => console.log('ready kafka=127.0.0.1:%d', port()))
 const port = () => (server.address() as AddressInfo).port
-const server = createServer({ pauseOnConnect: true }, serve)
-server.listen(0, '127.0.0.1', () => process.stdout.write(`ready kafka=127.0.0.1:${port()}\n`))
 const log = openSync(`${process.argv[2]}/floor.log`, 'w')
 const staging = Buffer.allocUnsafeSlow(4 << 20)
 const writer = new Writer()
@@ -21,22 +21,22 @@ let [stagedBytes, replyBytes, nextOffset] = [0, 0, 0]
 function serve(accepted: Socket): void {
   const { _handle: handle } = accepted as unknown as { _handle: unknown }
   const input = Buffer.allocUnsafeSlow(4 << 20)
-  let [at, end] = [0, 0]
+  let end = 0
   const callback = (byteCount: number) => {
+    let at = 0
     for (end += byteCount; end - at >= 4; ) {
       const frameEnd = at + 4 + input.readUInt32BE(at)
       if (frameEnd > end) break
       if (input.readInt16BE(at + 4) === 0) produce(input, at + 8)
-      else socket.write(answer(input.subarray(at, frameEnd)))
+      else replyBytes += answer(input.subarray(at, frameEnd)).copy(replies, replyBytes)
       at = frameEnd
     }
-    writeStaged()
+    stagedBytes = write(staging, 0, stagedBytes)
     if (replyBytes > 0) socket.write(replies.subarray(0, replyBytes))
     if (socket.writableLength > 0) replies = Buffer.allocUnsafeSlow(1 << 20)
     replyBytes = 0
-    if (at < end && input.length - end >= 1 << 20) return true
     input.copyWithin(0, at, end)
-    ;[at, end] = [0, end - at]
+    end -= at
     return true
   }
   const onread = { buffer: () => input.subarray(end), callback }
@@ -48,15 +48,13 @@ function serve(accepted: Socket): void {
 function produce(input: Buffer, at: number): void {
   const correlationId = input.readInt32BE(at)
   at += 6 + Math.max(0, input.readInt16BE(at + 4)) // client id
-  at += 2 + Math.max(0, input.readInt16BE(at)) // transactional id
-  const acks = input.readInt16BE(at)
-  const topic = at + 10
+  const topic = at + 12 + Math.max(0, input.readInt16BE(at)) // behind transactional id, acks, time-out
   const topicEnd = topic + 2 + input.readInt16BE(topic)
   const batch = topicEnd + 12
   const batchEnd = batch + input.readInt32BE(topicEnd + 8)
   const valid = crc32c(input.subarray(batch + 21, batchEnd)) === input.readUInt32BE(batch + 17)
   if (valid) append(input, batch, batchEnd)
-  if (acks === 0) return
+  if (input.readInt16BE(topic - 10) === 0) return // acks
   const size = topicEnd - topic + 50
   let to = replies.writeInt32BE(size - 4, replyBytes)
   to = replies.writeInt32BE(1, replies.writeInt32BE(correlationId, to))
@@ -71,18 +69,14 @@ function append(input: Buffer, batch: number, batchEnd: number): void {
   input.writeUIntBE(nextOffset, batch + 2, 6)
   nextOffset += input.readInt32BE(batch + 23) + 1
   const big = batchEnd - batch >= 16 << 10
-  if (big) writeStaged()
+  if (big) stagedBytes = write(staging, 0, stagedBytes)
   if (big) write(input, batch, batchEnd)
   else stagedBytes += input.copy(staging, stagedBytes, batch, batchEnd)
 }
 
-function writeStaged(): void {
-  write(staging, 0, stagedBytes)
-  stagedBytes = 0
-}
-
-function write(bytes: Buffer, start: number, end: number): void {
+function write(bytes: Buffer, start: number, end: number): number {
   while (start < end) start += writeSync(log, bytes, start, end - start)
+  return end - start
 }
 
 /** ApiVersions v0 (who asks for more is told so) and Metadata v0 of one topic: enough for librdkafka. */

@@ -52,7 +52,7 @@ export class ConsumeLoad {
     this.#settings = settings
     this.#window = window
     this.#totals = totals
-    this.#offsets = new Array<number>(settings.partitionCount).fill(0)
+    this.#offsets = Array.from({ length: settings.partitionCount }, () => 0)
     this.#frame = Buffer.allocUnsafeSlow(settings.maxBytes + 2 * 1024 * 1024)
   }
 

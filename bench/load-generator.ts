@@ -7,7 +7,13 @@
  */
 import { ConsumeLoad, type ConsumeSettings } from './load-consume.ts'
 import { ProduceLoad, type ProduceSettings } from './load-produce.ts'
-import { LoadWindow, type Totals, type WindowResult, type WindowSettings } from './load-window.ts'
+import {
+  LoadWindow,
+  newTotals,
+  type Totals,
+  type WindowResult,
+  type WindowSettings,
+} from './load-window.ts'
 
 export interface LoadSettings extends ProduceSettings, ConsumeSettings, WindowSettings {
   readonly mode: 'produce' | 'consume'
@@ -35,15 +41,16 @@ export const loadDefaults: LoadSettings = {
   checkCrc: false,
   seconds: 5,
   warmupSeconds: 1,
-  payloadBytesMax: 3e9,
+  payloadBytesMax: 2e9,
   serverPid: 0,
   gcProbe: false,
+  ballastDirectory: null,
 }
 
 const stallMs = 10_000
 
 async function run(settings: LoadSettings): Promise<LoadResult> {
-  const totals: Totals = { messages: 0, requests: 0, payloadBytes: 0 }
+  const totals = newTotals()
   const window = new LoadWindow(settings)
   const loads = Array.from({ length: settings.connectionCount }, () =>
     settings.mode === 'produce'

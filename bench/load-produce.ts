@@ -39,10 +39,12 @@ class Tape {
   /** Where frame k starts; one more entry for the end. */
   readonly starts: number[]
   readonly frameCount: number
+  /** Bytes of a frame: a few more than the batch in it. */
+  readonly frameBytes: number
 
   constructor(settings: ProduceSettings, framesPerAck: number, framesInFlight: number) {
-    const sample = encodeFrame(settings, settings.acks, 0, 0).length
-    const wanted = Math.max(framesInFlight * 2, Math.ceil(tapeBytesMin / sample))
+    this.frameBytes = encodeFrame(settings, settings.acks, 0, 0).length
+    const wanted = Math.max(framesInFlight * 2, Math.ceil(tapeBytesMin / this.frameBytes))
     this.frameCount = Math.ceil(wanted / framesPerAck) * framesPerAck
     const frames: Buffer[] = []
     this.starts = [0]
@@ -217,6 +219,7 @@ export class ProduceLoad {
     const messages = (at / answerBytes) * this.#framesPerAck * this.#settings.recordsPerBatch
     this.#totals.messages += messages
     this.#totals.payloadBytes += messages * this.#settings.recordBytes
+    this.#totals.logBytes += (at / answerBytes) * this.#framesPerAck * this.#tape.frameBytes
     bytes.copyWithin(0, at, this.#answerEnd)
     this.#answerEnd -= at
   }

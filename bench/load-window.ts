@@ -1,10 +1,11 @@
 /**
- * The measured stretch of a load: warm-up, window, end. The generator reports its totals after every batch of answers;
- * at both edges of the window the server's usage is read and, when it carries gc-probe.ts, SIGUSR2 sent.
+ * The measured stretch of a load: warm-up, window, end. The generator reports its totals after every batch of answers,
+ * and the window ends by time or by bytes, whichever comes first. At both edges of the window the server's usage is read and, when it carries gc-probe.ts, SIGUSR2 sent.
  *
  *   start ── warm-up ──┬── window ──┬── drain
  *                      usage        usage: figures are differences between the edges
  */
+import { BallastRelease } from './page-ballast.ts'
 import { cpuSecondsBetween, type ProcessUsage, readProcessUsage } from './process-usage.ts'
 
 export interface WindowSettings {
@@ -15,13 +16,18 @@ export interface WindowSettings {
   /** Process to watch; 0 for none. */
   readonly serverPid: number
   readonly gcProbe: boolean
+  /** Directory filled by page-ballast.ts; null for none. */
+  readonly ballastDirectory: string | null
 }
 
-/** Counted since the generator started. Payload is record values only: no keys, headers, framing. */
+/** Counted since the generator started. */
 export interface Totals {
   messages: number
   requests: number
+  /** Record values only: no keys, headers, framing. */
   payloadBytes: number
+  /** Whole batches that the server stored; 0 when consuming. */
+  logBytes: number
 }
 
 export interface WindowResult extends Totals {
@@ -40,32 +46,41 @@ interface Edge extends Totals {
   readonly generatorCpuMicros: number
 }
 
+export function newTotals(): Totals {
+  return { messages: 0, requests: 0, payloadBytes: 0, logBytes: 0 }
+}
+
+/** A warm-up ends early rather than use up more than this share of the bytes a run may write. */
+const warmupShareMax = 0.3
+
 export class LoadWindow {
   readonly #settings: WindowSettings
+  readonly #ballast: BallastRelease
   readonly #startMs = performance.now()
   #first: Edge | null = null
   #last: Edge | null = null
 
   constructor(settings: WindowSettings) {
     this.#settings = settings
-    if (settings.warmupSeconds === 0)
-      this.#first = this.#edge({ messages: 0, requests: 0, payloadBytes: 0 })
+    this.#ballast = new BallastRelease(settings.ballastDirectory)
+    this.#ballast.grownTo(0)
+    if (settings.warmupSeconds === 0) this.#first = this.#edge(newTotals())
   }
 
   /** Takes the totals so far; false once the window has ended and nothing more should be sent. */
   advance(totals: Totals): boolean {
     if (this.#last !== null) return false
+    this.#ballast.grownTo(totals.logBytes)
+    const { seconds, warmupSeconds, payloadBytesMax } = this.#settings
     const now = performance.now()
     if (this.#first === null) {
-      if (now - this.#startMs >= this.#settings.warmupSeconds * 1000)
-        this.#first = this.#edge(totals)
-    } else if (now - this.#first.atMs >= this.#settings.seconds * 1000) {
-      this.#last = this.#edge(totals)
+      const isWarm = now - this.#startMs >= warmupSeconds * 1000
+      const isShort = totals.payloadBytes >= payloadBytesMax * warmupShareMax
+      if (isWarm || isShort) this.#first = this.#edge(totals)
+      return true
     }
-    if (this.#last === null && totals.payloadBytes >= this.#settings.payloadBytesMax) {
-      if (this.#first === null) throw new Error('disk bound reached before the warm-up ended')
-      this.#last = this.#edge(totals)
-    }
+    const isOver = now - this.#first.atMs >= seconds * 1000
+    if (isOver || totals.payloadBytes >= payloadBytesMax) this.#last = this.#edge(totals)
     return this.#last === null
   }
 
@@ -76,6 +91,7 @@ export class LoadWindow {
       messages: last.messages - first.messages,
       requests: last.requests - first.requests,
       payloadBytes: last.payloadBytes - first.payloadBytes,
+      logBytes: last.logBytes - first.logBytes,
       seconds: (last.atMs - first.atMs) / 1000,
       serverCpuSeconds: cpuSecondsBetween(first.server, last.server),
       generatorCpuSeconds: (last.generatorCpuMicros - first.generatorCpuMicros) / 1e6,
@@ -86,14 +102,12 @@ export class LoadWindow {
     }
   }
 
-  #edge({ messages, requests, payloadBytes }: Totals): Edge {
+  #edge(totals: Totals): Edge {
     const { serverPid, gcProbe } = this.#settings
     if (serverPid !== 0 && gcProbe) process.kill(serverPid, 'SIGUSR2')
     const { user, system } = process.cpuUsage()
     return {
-      messages,
-      requests,
-      payloadBytes,
+      ...totals,
       atMs: performance.now(),
       server: readProcessUsage(serverPid),
       generatorCpuMicros: user + system,

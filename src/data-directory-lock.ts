@@ -50,10 +50,16 @@ export class DirectoryLock {
     }, HEARTBEAT_MS).unref()
   }
 
-  /** Rejects with DataDirectoryError naming the process that has the directory. */
-  static async acquire(directory: string): Promise<DirectoryLock> {
+  /**
+   * Rejects with DataDirectoryError naming the process that has the directory. Without `useSocket` the
+   * lock file decides alone, as it does off Linux.
+   */
+  static async acquire(
+    directory: string,
+    useSocket = process.platform === 'linux',
+  ): Promise<DirectoryLock> {
     const path = join(directory, LOCK_FILE)
-    const socket = await claimSocket(directory)
+    const socket = useSocket ? await claimSocket(directory) : null
     if (socket === 'taken') throw inUse(directory, await readHolder(path))
     try {
       const holder = describeSelf()
@@ -75,7 +81,6 @@ export class DirectoryLock {
 }
 
 async function claimSocket(directory: string): Promise<Server | 'taken' | null> {
-  if (process.platform !== 'linux') return null
   const { dev, ino } = await stat(directory, { bigint: true })
   const server = createServer(connection => connection.destroy())
   return await new Promise(settle => {

@@ -28,7 +28,9 @@ export interface LogOptions {
 const fieldCharsMax = 256
 const stackCharsMax = 4096
 
-const secretNames = ['password', 'secret', 'token', 'authorization', 'saslAuthBytes', 'authBytes']
+/** Fields deeper than this are left out: what is logged is ours, but a mistake must not write a whole object graph. */
+const fieldDepthMax = 4
+const secretNames = /^(?:.*password|.*secret|.*token|authorization|cookie|.*auth_?bytes)$/i
 
 /** @returns a logger that writes one JSON line per call. Flushed at process exit, also after `process.exit`. */
 export function createLogger(options: LogOptions): Logger {
@@ -41,9 +43,8 @@ export function createLogger(options: LogOptions): Logger {
       level: options.level,
       base: { pid: process.pid, ...options.fields },
       timestamp: pino.stdTimeFunctions.isoTime,
-      formatters: { level: label => ({ level: label }), log: cutFields },
+      formatters: { level: label => ({ level: label }), log: cleanFields },
       serializers: { err: cutError, error: cutError },
-      redact: { paths: secretNames.flatMap(name => [name, `*.${name}`]), censor: '[secret]' },
       hooks: {
         logMethod(args, method) {
           for (let i = 0; i < args.length; i++) {
@@ -64,12 +65,21 @@ function cut(text: string, charsMax: number): string {
     : `${text.slice(0, charsMax)}... (${text.length} characters)`
 }
 
-function cutFields(fields: Record<string, unknown>): Record<string, unknown> {
+function cleanFields(fields: Record<string, unknown>, depth = 1): Record<string, unknown> {
   const kept: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(fields)) {
-    kept[name] = typeof value === 'string' ? cut(value, fieldCharsMax) : value
+    kept[name] = secretNames.test(name) ? '[secret]' : cleanValue(value, depth)
   }
   return kept
+}
+
+function cleanValue(value: unknown, depth: number): unknown {
+  if (typeof value === 'string') return cut(value, fieldCharsMax)
+  if (typeof value !== 'object' || value === null || value instanceof Error) return value
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
+  if (depth >= fieldDepthMax) return '[deeper]'
+  if (Array.isArray(value)) return value.map(item => cleanValue(item, depth + 1))
+  return cleanFields(value as Record<string, unknown>, depth + 1)
 }
 
 function cutError(error: unknown): unknown {

@@ -8,6 +8,7 @@
  */
 import { availableParallelism } from 'node:os'
 import type { Piscina } from 'piscina'
+import { threadHeap } from './thread-heap.ts'
 import { type WorkerName, workerUrl } from './worker-url.ts'
 
 export interface TaskPoolOptions {
@@ -15,8 +16,8 @@ export interface TaskPoolOptions {
   readonly threadsMax?: number
   /** A thread without work ends after this time. */
   readonly idleTimeoutMs?: number
-  /** JavaScript heap of one thread; a task that needs more is ended, and rejects. */
-  readonly heapBytesMax?: number
+  /** JavaScript heap of one thread in MiB; a task that needs more is ended, and rejects. */
+  readonly heapMbMax?: number
 }
 
 export interface RunOptions {
@@ -26,24 +27,19 @@ export interface RunOptions {
 
 const threadsMaxDefault = 4
 const idleTimeoutMsDefault = 5000
-const heapBytesMaxDefault = 512 * 1024 * 1024
-/**
- * Node ends a thread that reaches its heap limit by granting it 16 MB more to unwind in. One collection that promotes
- * more than that out of the young generation aborts the whole process instead (measured, Node 24), so it must be small.
- */
-const youngHeapMbMax = 16
+const heapMbMaxDefault = 512
 
 export class TaskPool {
   readonly #threadsMax: number
   readonly #idleTimeoutMs: number
-  readonly #heapBytesMax: number
+  readonly #heapMbMax: number
   #pool: Promise<Piscina> | null = null
   #closed = false
 
   constructor(options: TaskPoolOptions = {}) {
     this.#threadsMax = options.threadsMax ?? Math.min(threadsMaxDefault, availableParallelism())
     this.#idleTimeoutMs = options.idleTimeoutMs ?? idleTimeoutMsDefault
-    this.#heapBytesMax = options.heapBytesMax ?? heapBytesMaxDefault
+    this.#heapMbMax = options.heapMbMax ?? heapMbMaxDefault
   }
 
   /** True once a task has been run: the pool's code is loaded. */
@@ -81,10 +77,7 @@ export class TaskPool {
       maxThreads: this.#threadsMax,
       idleTimeout: this.#idleTimeoutMs,
       concurrentTasksPerWorker: 1,
-      resourceLimits: {
-        maxOldGenerationSizeMb: Math.ceil(this.#heapBytesMax / 1024 / 1024),
-        maxYoungGenerationSizeMb: youngHeapMbMax,
-      },
+      resourceLimits: threadHeap(this.#heapMbMax),
       atomics: 'disabled',
       recordTiming: false,
     })

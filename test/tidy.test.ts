@@ -22,9 +22,10 @@ import {
 
 const FILE_LINES_MAX = 400
 const FUNCTION_LINES_MAX = 70
-const COLUMNS_MAX = 100
+const CODE_COLUMNS_MAX = 100
+const COMMENT_COLUMNS_MAX = 120
 
-const folders = ['src', 'workers', 'bench', 'test']
+const folders = ['src', 'workers', 'bench', 'config', 'test']
 const files = new Map<string, SourceFile>()
 for (const folder of folders) {
   for (const path of filesBelow(folder, ['.ts'])) files.set(path, readSource(path))
@@ -65,13 +66,16 @@ describe('size', () => {
     expect(long).toEqual([])
   })
 
-  test(`no line has more than ${COLUMNS_MAX} columns, tests' data aside`, () => {
+  test('no line is too wide: code 100 columns but for what stands in quotes, comments 120', () => {
+    const isComment = /^\s*(\/?\*|\/\/)/
+    const quoted = /(['"`/]).*\1/
     const wide = all.flatMap(file =>
-      file.lines.flatMap((line, index) =>
-        line.length > COLUMNS_MAX && !/^\s*['"`/*].*(https?:|[0-9a-f]{64})/.test(line)
-          ? [`${file.path}:${index + 1} ${line.length}`]
-          : [],
-      ),
+      file.lines.flatMap((line, index) => {
+        const counted = isComment.test(line) ? line : line.replace(quoted, '')
+        const columns = Array.from(counted).length
+        const columnsMax = isComment.test(line) ? COMMENT_COLUMNS_MAX : CODE_COLUMNS_MAX
+        return columns > columnsMax ? [`${file.path}:${index + 1} ${columns}`] : []
+      }),
     )
     expect(wide).toEqual([])
   })
@@ -157,10 +161,12 @@ describe('imports', () => {
     const entries = [...files.keys()].filter(
       path =>
         /^(src\/(main|index|broker)\.ts|workers\/partition-owner\.ts)$/.test(path) ||
-        /^(workers\/tasks|src\/protocol\/messages|bench)\//.test(path),
+        /^(workers\/tasks|src\/protocol\/messages|bench|config)\//.test(path),
     )
     const live = reachable(files, entries)
-    const dead = product.map(({ path }) => path).filter(path => !live.has(path))
+    const dead = product
+      .map(({ path }) => path)
+      .filter(path => !live.has(path) && !path.endsWith('.d.ts'))
     expect(dead).toEqual([])
   })
 })
@@ -170,7 +176,8 @@ describe('seams', () => {
     const library = startsWith('src/').filter(
       ({ path }) => path !== 'src/main.ts' && !path.startsWith('src/cli/'),
     )
-    const call = /^process\.(on|once|addListener|exit|abort|kill|chdir|setuid)\(/
+    // Signal 0 only asks whether a process is there.
+    const call = /^process\.(on|once|addListener|exit|abort|kill(?!\(\w+, 0\))|chdir|setuid)\(/
     expect(
       library.flatMap(file =>
         nodesWhere(file, ({ type }, text) => type === 'CallExpression' && call.test(text)),
@@ -189,6 +196,7 @@ describe('seams', () => {
     const open = all.flatMap(file =>
       nodesWhere(file, (node, text) => {
         if (node.type !== 'CallExpression' || calleeName(node) !== 'listen') return false
+        if (/^(\w+\.)*(broker|listener)\./.test(text)) return false
         return /^(src|workers)\//.test(file.path)
           ? !/\b(host|path|fd)\b|127\.0\.0\.1/.test(text)
           : !/127\.0\.0\.1|localhost|loopback|\b(path|fd)\b/.test(text)
@@ -198,13 +206,11 @@ describe('seams', () => {
   })
 
   test('an API has one schema, one handler file and one row', () => {
-    const clientOnly = new Set(['find-coordinator'])
     const index = files.get('src/apis/index.ts')
     expect(index, 'src/apis/index.ts').toBeDefined()
     const rows = new Set(importsOf(index as SourceFile).map(({ target }) => target))
     const problems = startsWith('src/protocol/messages/')
       .map(({ path }) => path.slice('src/protocol/messages/'.length, -'.ts'.length))
-      .filter(name => !clientOnly.has(name))
       .flatMap(name => {
         const handler = files.get(`src/apis/${name}.ts`)
         if (handler === undefined) return [`src/apis/${name}.ts is missing`]

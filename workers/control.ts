@@ -68,15 +68,15 @@ export class OwnerControlPlane implements OwnerControl {
         onAdvance: this.#loop.onAdvance,
         onFailure: this.#loop.onFailure,
       })
-      this.#loop.adopt(log)
+      this.#loop.adopt(log, `${spec.topic}-${spec.partition}`)
       const { logStart, logEnd } = log.offsets
       return {
         slot: spec.slot,
         error: null,
         logStartOffset: logStart,
         logEndOffset: logEnd,
-        recoveredBytes: log.recoveredBytes,
-        truncatedBytes: log.truncatedBytes,
+        recoveredBytes: log.loaded.recoveredBytes,
+        truncatedBytes: log.loaded.truncatedBytes,
       }
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error)

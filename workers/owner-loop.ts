@@ -57,6 +57,8 @@ export class OwnerLoop {
   readonly env: LogEnv
   readonly metrics: ThreadMetrics
   readonly logs: (PartitionLog | undefined)[] = []
+  /** `topic-partition` by slot, for log lines. */
+  readonly #names: string[] = []
   readonly #offsets: OffsetTable
   readonly #links: Link[]
   readonly #doorbell: Doorbell
@@ -69,6 +71,7 @@ export class OwnerLoop {
   readonly #touched: PartitionLog[] = []
   /** High watermark last published by slot: a watch is only tested when it moved. */
   readonly #published: number[] = []
+  #inRound = false
   #asleep = false
   #turnScheduled = false
 
@@ -94,8 +97,9 @@ export class OwnerLoop {
   }
 
   /** Puts an opened log under its slot and tells all threads where it stands. */
-  adopt(log: PartitionLog): void {
+  adopt(log: PartitionLog, name: string): void {
     this.logs[log.slot] = log
+    this.#names[log.slot] = name
     this.#published[log.slot] = -1
     this.publish(log)
   }
@@ -114,21 +118,31 @@ export class OwnerLoop {
     this.#notify(log, ReplyKind.advanced, Errors.NONE)
   }
 
-  /** A flush finished. Called from a sync's completion, outside a round. */
+  /** Offsets or state of a log moved: by its commit in a round, or by a sync that finished between rounds. */
   readonly onAdvance = (log: PartitionLog): void => {
-    this.metrics.add(Metric.flushes, 1)
     this.publish(log)
+    if (this.#inRound) return
+    this.metrics.add(Metric.flushes, 1)
     this.#ringDispatchers()
   }
 
   readonly onFailure = (log: PartitionLog, error: Error): void => {
     this.metrics.add(Metric.flushFailures, 1)
-    process.stderr.write(
-      `${JSON.stringify({ level: 'error', time: new Date(this.env.clock.wallMs()).toISOString(), partition: log.name, err: error.message, msg: 'partition is offline: a sync failed' })}\n`,
-    )
+    this.#logError(log, error)
     this.publish(log)
     this.#notify(log, ReplyKind.failed, Errors.KAFKA_STORAGE_ERROR)
-    this.#ringDispatchers()
+    if (!this.#inRound) this.#ringDispatchers()
+  }
+
+  /** Worker threads share the process's stderr: one write per line. */
+  #logError(log: PartitionLog, error: Error): void {
+    const line = {
+      level: 'error',
+      time: new Date(this.env.clock.wallMs()).toISOString(),
+      partition: this.#names[log.slot],
+      msg: `partition is offline: ${error.message}`,
+    }
+    process.stderr.write(`${JSON.stringify(line)}\n`)
   }
 
   #notify(log: PartitionLog, kind: number, errorCode: number): void {
@@ -153,9 +167,11 @@ export class OwnerLoop {
     this.#turnScheduled = false
     const startedMs = performance.now()
     let commands = 0
+    this.#inRound = true
     for (const link of this.#links) commands += this.#round(link)
+    if (this.#stagedCount > 0) this.#commit()
+    this.#inRound = false
     if (commands > 0) {
-      this.#commit()
       this.#ringDispatchers()
       this.metrics.add(Metric.busySeconds, (performance.now() - startedMs) / 1000)
     }
@@ -261,7 +277,6 @@ export class OwnerLoop {
       const log = touched[i] as PartitionLog
       const errorCode = log.commit()
       if (errorCode !== Errors.NONE) this.#failStaged(log, errorCode)
-      this.publish(log)
     }
     touched.length = 0
     let appended = 0

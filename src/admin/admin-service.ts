@@ -228,25 +228,29 @@ export class AdminService {
       state: 'live',
     }
     this.#catalog.put(record)
+    let topic: Topic | null = null
     try {
       await this.#catalog.save()
-      const topic = await this.#open(record)
-      await this.#refuseUnopened(topic)
+      topic = await this.#open(record)
+      refuseUnopened(topic)
       return topic
     } catch (error) {
-      this.#catalog.drop(name)
-      await this.#catalog.save().catch(() => {})
+      await this.#undoCreation(record, topic)
       throw storageError(`Topic ${name} was not created`, error)
     }
   }
 
-  /** A new topic whose logs cannot be made is no topic: a disk that is full or read-only, no descriptors left. */
-  async #refuseUnopened(topic: Topic): Promise<void> {
-    const failed = topic.partitions.find(partition => partition.state === 'offline')
-    if (failed === undefined) return
-    this.#topics.remove(topic)
-    await this.#host.delete(topic.partitions)
-    throw new Error(`the log of partition ${failed.index} cannot be made, see the broker's log`)
+  async #undoCreation(record: TopicRecord, topic: Topic | null): Promise<void> {
+    if (topic !== null) this.#topics.remove(topic)
+    try {
+      if (topic !== null) await this.#host.delete(topic.partitions)
+      this.#catalog.drop(record.name)
+    } catch {
+      // The name stays taken until the next start has removed the files.
+      this.#catalog.put({ ...record, state: 'deleting' })
+    }
+    // When this fails too, the next start finds the topic and opens it: nobody was told that it is not there for good.
+    await this.#catalog.save().catch(() => {})
   }
 
   async #open(record: TopicRecord): Promise<Topic> {
@@ -273,6 +277,13 @@ export class AdminService {
     turn.then(done, done)
     return turn
   }
+}
+
+/** A new topic whose logs cannot be made is no topic: the disk is full or read-only, no descriptors are left. */
+function refuseUnopened({ partitions }: Topic): void {
+  const failed = partitions.find(partition => partition.state === 'offline')
+  if (failed !== undefined)
+    throw new Error(`the log of partition ${failed.index} cannot be made, see the broker's log`)
 }
 
 function storageError(what: string, error: unknown): KafkaError {

@@ -11,13 +11,14 @@ import { PartitionReader } from './partition-reader.ts'
 import type { RecordCursorOptions } from './record-cursor.ts'
 
 /**
- * Where reading starts: the oldest record there is, the end of the log, the first record at or after a time, or an
- * offset per partition (partitions not named start at the smallest).
+ * Where reading starts: the oldest record there is, the end of the log, the first record at or after a time, one offset
+ * for all partitions, or an offset for each (partitions not named start at the smallest).
  */
 export type StartPosition =
   | 'smallest'
   | 'largest'
   | Date
+  | { readonly offset: number }
   | Readonly<Record<number, number>>
   | ReadonlyMap<number, number>
 
@@ -99,7 +100,7 @@ export class Consumer {
 
   /** Ends all streams and closes all connections. */
   async close(): Promise<void> {
-    for (const stream of [...this.#streams.keys()]) stream.close()
+    for (const stream of this.#streams.keys()) stream.close()
     await this.#cluster.close()
   }
 
@@ -158,10 +159,11 @@ export class Consumer {
       const ends = after.length > 0 ? await this.#ends(topic, after) : new Map<number, number>()
       return new Map([...offsets, ...ends])
     }
+    if ('offset' in from) return new Map(indexes.map(index => [index, from.offset]))
     const given: ReadonlyMap<number, number> =
       from instanceof Map
         ? from
-        : new Map(Object.entries(from).map(([index, offset]) => [Number(index), Number(offset)]))
+        : new Map(Object.entries(from).map(([index, offset]) => [Number(index), offset]))
     const others = indexes.filter(index => !given.has(index))
     if (others.length === 0) return given
     const smallest = await listOffsets(this.#cluster, topic, others, earliestTimestamp)

@@ -45,9 +45,10 @@ export interface SendResult {
 }
 
 export interface TopicWriter {
+  readonly partitionCount: number
   append(message: MessageLike): void
   /** A record without key whose value is a copy of `source[start, end)`. */
-  appendSlice(source: Buffer, start: number, end: number): void
+  appendSlice(source: Buffer, start: number, end: number, partition?: number): void
 }
 
 interface TopicState {
@@ -146,11 +147,13 @@ export class Producer {
   async topic(name: string): Promise<TopicWriter> {
     const state = this.#topics.get(name) ?? (await this.#open(name))
     return {
+      partitionCount: state.queues.length,
       append: message => {
         checkMessage(message, state.queues.length)
         this.#append(state, message)
       },
-      appendSlice: (source, start, end) => this.#appendSlice(state, source, start, end),
+      appendSlice: (source, start, end, partition = state.sticky) =>
+        this.#appendSlice(state, state.queues[partition], source, start, end),
     }
   }
 
@@ -255,8 +258,14 @@ export class Producer {
     return batch
   }
 
-  #appendSlice(state: TopicState, source: Buffer, start: number, end: number): void {
-    const batch = this.#batchFor(state, state.queues[state.sticky], end - start)
+  #appendSlice(
+    state: TopicState,
+    queue: PartitionQueue,
+    source: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    const batch = this.#batchFor(state, queue, end - start)
     batch.builder.appendSlice(source, start, end, Date.now())
     this.#charge(batch)
   }

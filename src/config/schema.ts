@@ -53,15 +53,16 @@ function kindSchema(kind: Kind): z.ZodType {
 function integerSchema({ min, max }: IntegerKind): z.ZodType {
   // Kafka's "never" is 2^63 - 1, which no JavaScript integer can be.
   if (max === Number.MAX_SAFE_INTEGER)
-    return z.number().min(min).max(Number(LONG_MAX)).multipleOf(1)
+    return z.number().min(min).max(Number(LONG_MAX)).multipleOf(1).refine(Number.isInteger)
   return z.int().min(min).max(max)
 }
 
 function endpointSchema(kind: Extract<Kind, { type: 'endpoint' }>): z.ZodType {
-  const address = ENDPOINT.source.replace(/^\^|\$$/g, '')
-  const pattern = new RegExp(`^(${kind.scheme}://)?${address}$${kind.optional ? '|^$' : ''}`)
-  return z
+  const source = ENDPOINT.source.replace(/^\^|\$$/g, '')
+  const pattern = new RegExp(`^(${kind.scheme}://)?${source}$${kind.optional ? '|^$' : ''}`)
+  const address = z
     .string()
     .regex(pattern)
     .refine(value => parseValue(kind, value).ok, 'the port must be from 0 to 65535')
+  return kind.optional ? address.nullable() : address
 }

@@ -38,10 +38,9 @@ function singleHost(request: IncomingMessage): string | null {
   for (let i = 0; i < request.rawHeaders.length; i += 2) {
     if (request.rawHeaders[i].toLowerCase() === 'host') count++
   }
-  if (count > 1) throw new HttpProblem(400, `${count} Host headers; exactly one is accepted`)
   if (count === 1) return request.headers.host ?? ''
-  if (request.httpVersion === '1.0') return null
-  throw new HttpProblem(400, 'Host header missing')
+  if (count === 0 && request.httpVersion === '1.0') return null
+  throw new HttpProblem(400, `${count} Host headers; exactly one is needed`)
 }
 
 const hostPattern = /^(?:\[(?<address>[0-9a-fA-F:.]+)\]|(?<name>[a-zA-Z0-9._-]+))(?::\d{1,5})?$/

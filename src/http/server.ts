@@ -42,7 +42,7 @@ const deadlineDefaults: HttpDeadlines = {
 /**
  * Starts the HTTP listener.
  * @returns its address, with the port that the system chose for port 0.
- * Rejects with an Error (`code` as of listen: EADDRINUSE, EACCES, ...) whose message names address and cure.
+ * Rejects with node's listen error (`code` EADDRINUSE, EACCES, ...; `address`, `port`); broker.ts words it.
  */
 export async function startHttp(services: HttpServices): Promise<HttpListener> {
   const { host, port } = services.config.http
@@ -51,7 +51,7 @@ export async function startHttp(services: HttpServices): Promise<HttpListener> {
     await app.listen({ host, port })
   } catch (error) {
     await app.close()
-    throw listenError(error, host, port)
+    throw error
   }
   const bound = (app.server.address() as AddressInfo).port
   const drainMs = (services.deadlines ?? deadlineDefaults).drainMs
@@ -86,8 +86,6 @@ export function buildHttp(services: HttpServices): FastifyInstance {
     clientErrorHandler: (error, socket) => answerClientError(error, socket, metrics),
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply, log),
   })
-  // No limit here means no silent cutting: headerBytesMax bounds them, and the guard below counts them.
-  app.server.maxHeadersCount = 0
   app.server.maxConnections = connectionsMax
   const hostNames = hostNamesOf(config.http.host, config.advertised?.host)
   app.addHook('onRequest', (request, _reply, done) => {
@@ -158,17 +156,4 @@ async function closeHttp(app: FastifyInstance, drainMs: number): Promise<void> {
   } finally {
     clearTimeout(deadline)
   }
-}
-
-function listenError(error: unknown, host: string, port: number): Error {
-  const code = (error as NodeJS.ErrnoException).code
-  const reasons = new Map([
-    ['EADDRINUSE', 'the port is in use; stop the other process or choose another one with --http'],
-    ['EACCES', 'not permitted; choose a port above 1023 with --http'],
-    ['EADDRNOTAVAIL', 'no such address on this machine; choose another one with --http'],
-    ['ENOTFOUND', 'no such host; choose another one with --http'],
-  ])
-  const reason = reasons.get(code ?? '') ?? (error instanceof Error ? error.message : String(error))
-  const cause = new Error(`cannot listen for HTTP on ${host}:${port}: ${reason}`, { cause: error })
-  return Object.assign(cause, { code })
 }

@@ -1,16 +1,19 @@
 /**
- * Where every partition stands, for all threads to read without asking: state and the three offsets, per slot. One writer
- * per row, the owner of the partition (or the dispatcher while nobody owns it: reset); every thread reads.
+ * Where every partition stands, for all threads to read without asking: state and the three offsets, per
+ * slot. One writer per row, the owner of the partition (or the dispatcher while nobody owns it: reset);
+ * every thread reads.
  *
  *   row | sequence | view 0: generation, state, log start hi lo, high watermark hi lo, log end hi lo | view 1: the same
  *       | watch word of dispatcher 0, 1, ... | padding to whole cache lines |
  *
- * The view of the sequence's lowest bit is current. The owner fills the other view and then raises the sequence by one, so
- * an owner that dies half-way leaves the old view whole. A reader takes the current view and looks at the sequence again: if
- * it moved, a later publish may be writing that view, so it reads once more; it never waits for the owner.
+ * The view of the sequence's lowest bit is current. The owner fills the other view and then raises the
+ * sequence by one, so an owner that dies half-way leaves the old view whole. A reader takes the current
+ * view and looks at the sequence again: if it moved, a later publish may be writing that view, so it reads
+ * once more; it never waits for the owner.
  *
- * Watch: the dispatcher sets its word, then reads the high watermark again; the owner publishes, then tests the word. At
- * least one sees the other, so no advance goes unnoticed. test/ring runs this very text in all interleavings.
+ * Watch: the dispatcher sets its word, then reads the high watermark again; the owner publishes, then tests
+ * the word. At least one sees the other, so no advance goes unnoticed. test/ring runs this very text in all
+ * interleavings.
  */
 import assert from 'node:assert'
 import { fromWords, highWord, lowWord } from '../ring/commands.ts'
@@ -87,7 +90,8 @@ export class OffsetTable {
     Atomics.store(this.#words, row + SEQUENCE, sequence)
   }
 
-  /** Fills `into` with one consistent view. False when the row is of another generation: `into` then means nothing. */
+  /** Fills `into` with one consistent view. False when the row is of another generation: `into` then means
+   *  nothing. */
   read(slot: number, generation: number, into: OffsetView): boolean {
     const row = this.#row(slot)
     let sequence = Atomics.load(this.#words, row + SEQUENCE)
@@ -116,20 +120,22 @@ export class OffsetTable {
     }
   }
 
-  /** Dispatcher: asks the owner for a wake-up at the next publish. Read the row again afterwards: it may have moved before. */
+  /** Dispatcher: asks the owner for a wake-up at the next publish. Read the row again afterwards: it may
+   *  have moved before. */
   watch(slot: number, dispatcher: number): void {
     Atomics.store(this.#words, this.#watchWord(slot, dispatcher), 1)
   }
 
-  /** Owner, after publish(): true when that dispatcher watches; it then watches no more. Costs one load when it does not. */
+  /** Owner, after publish(): true when that dispatcher watches; it then watches no more. Costs one load
+   *  when it does not. */
   takeWatch(slot: number, dispatcher: number): boolean {
     const word = this.#watchWord(slot, dispatcher)
     if (Atomics.load(this.#words, word) === 0) return false
     return Atomics.exchange(this.#words, word, 0) !== 0
   }
 
-  /** Dispatcher, while no owner has the partition: an empty, closed row of a new generation. Watch words stay: a watch
-   *  that is answered once too often costs nothing, one that is forgotten hangs a fetch. */
+  /** Dispatcher, while no owner has the partition: an empty, closed row of a new generation. Watch words
+   *  stay: a watch that is answered once too often costs nothing, one that is forgotten hangs a fetch. */
   reset(slot: number, generation: number): void {
     this.publish(slot, generation, PartitionState.closed, 0, 0, 0)
   }

@@ -1,7 +1,7 @@
 /**
  * Turns a schema into straight-line readers and writers, one per (API, side, version), the first time each is used.
  * Any thread. The generated text has no version tests and no loops over fields; names in it come from our schemas only,
- * never from clients. `--disallow-code-generation-from-strings` cannot be used with it.
+ * never from clients.
  *
  *   function Produce_request_v9(r) {
  *     const f_transactionalId = r.compactNullableString()
@@ -9,6 +9,7 @@
  *     return { transactionalId: f_transactionalId, ... }     the same keys in the same order for every version
  */
 import assert from 'node:assert/strict'
+import { compileFunction } from 'node:vm'
 import type { Reader } from './reader.ts'
 import type { ApiSchema, Field, Fields, WireType } from './schema.ts'
 import type { Writer } from './writer.ts'
@@ -42,21 +43,25 @@ export function codec<Request, Response>(
 }
 
 function lazy(api: ApiSchema<never, never>, side: Side, version: number): Codec<never> {
+  const id = idOf(api, side, version)
   const self: Codec<never> = {
     read(r) {
-      self.read = evaluate(readerSource(api, side, version)) as Codec<never>['read']
+      const source = readerSource(api, side, version)
+      self.read = evaluate(source, `kafka:read_${id}`) as Codec<never>['read']
       return self.read(r)
     },
     write(w, message) {
-      self.write = evaluate(writerSource(api, side, version)) as Codec<never>['write']
+      const source = writerSource(api, side, version)
+      self.write = evaluate(source, `kafka:write_${id}`) as Codec<never>['write']
       self.write(w, message)
     },
   }
   return self
 }
 
-function evaluate(source: string): unknown {
-  return new Function(source)()
+/** As `new Function`, with a file name for stack traces and profiles. */
+function evaluate(source: string, filename: string): unknown {
+  return (compileFunction(source, [], { filename }) as () => unknown)()
 }
 
 /** Of one generated text: the functions so far and what decides their form. */
@@ -72,21 +77,23 @@ function unit(api: ApiSchema<never, never>, side: Side, version: number): Unit {
   return { flexible, version, isRequest: side === 'request', functions: [] }
 }
 
-function finish({ functions }: Unit, entry: string, id: string): string {
-  return `'use strict'\n${functions.join('\n')}\nreturn ${entry}\n//# sourceURL=kafka:${id}\n`
+function finish({ functions }: Unit, entry: string): string {
+  return `'use strict'\n${functions.join('\n')}\nreturn ${entry}\n`
+}
+
+function idOf(api: ApiSchema<never, never>, side: Side, version: number): string {
+  return `${api.name}_${side}_v${version}`
 }
 
 /** Text of a function body that returns the reader. Exported for tests and the curious. */
 export function readerSource(api: ApiSchema<never, never>, side: Side, version: number): string {
-  const id = `${api.name}_${side}_v${version}`
   const made = unit(api, side, version)
-  return finish(made, structReader(made, api[side], id, 0), `read_${id}`)
+  return finish(made, structReader(made, api[side], idOf(api, side, version), 0))
 }
 
 export function writerSource(api: ApiSchema<never, never>, side: Side, version: number): string {
-  const id = `${api.name}_${side}_v${version}`
   const made = unit(api, side, version)
-  return finish(made, structWriter(made, api[side], id), `write_${id}`)
+  return finish(made, structWriter(made, api[side], idOf(api, side, version)))
 }
 
 const sizedTypes: ReadonlySet<WireType> = new Set(['string', 'bytes', 'records', 'array'])

@@ -45,7 +45,7 @@ export function encodeBatch(batch: BatchToEncode): Buffer {
     bodySizes[i] = bodyBytes
     recordsBytes += varintBytes(bodyBytes) + bodyBytes
   }
-  const plain = Buffer.allocUnsafeSlow(headerBytes + recordsBytes)
+  const plain = Buffer.allocUnsafe(headerBytes + recordsBytes)
   let pos = headerBytes
   for (let i = 0; i < records.length; i++) {
     const delta = (records[i].timestampMs ?? timestampMs) - baseTimestamp
@@ -59,7 +59,7 @@ export function encodeBatch(batch: BatchToEncode): Buffer {
 
 function compressed(plain: Buffer, codec: CodecName): Buffer {
   const body = compress(codec, plain.subarray(headerBytes))
-  const bytes = Buffer.allocUnsafeSlow(headerBytes + body.length)
+  const bytes = Buffer.allocUnsafe(headerBytes + body.length)
   bytes.set(body, headerBytes)
   return bytes
 }

@@ -48,7 +48,7 @@ export function readRequestHeader(
   return into
 }
 
-/** Names of keys as ApiVersions negotiates them: works for versions the schema does not cover, too. */
+/** Also for versions the schema does not cover: a client may ask for any. */
 export function isFlexibleVersion(api: AnySchema, version: number): boolean {
   return version >= api.flexible
 }

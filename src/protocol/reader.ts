@@ -37,7 +37,7 @@ interface RawBuffer extends Buffer {
  * direct-mapped table, so that reading one costs a hash and a comparison, and yields the same string object each time.
  */
 const cachedTextBytesMax = 48
-const cachedTexts: string[] = new Array<string>(512).fill('')
+const cachedTexts: string[] = Array.from({ length: 512 }, () => '')
 
 const empty = Buffer.alloc(0)
 
@@ -47,7 +47,7 @@ export class Reader {
   pos = 0
   end = 0
   private source: Uint8Array = empty
-  private view = new DataView(empty.buffer, 0, 0)
+  private view: DataView = new DataView(empty.buffer, 0, 0)
   private objectsLeft = objectsMax
   private partitionsLeft = partitionsMax
 

@@ -106,6 +106,7 @@ export class Writer {
 
   /** A whole number within ±2^53. */
   int64(value: number): void {
+    if (!Number.isSafeInteger(value)) assert.fail(`${value} is not a whole number within 2^53`)
     this.need(8)
     const high = Math.floor(value / 0x1_0000_0000)
     this.view.setInt32(this.pos, high)

@@ -1,17 +1,20 @@
 /**
- * The bytes of requests or of responses: one SharedArrayBuffer that every thread sees, cut into pages. Only one thread, the
- * dispatcher that made the Arena, allocates and frees; others get (offset, length) in a command and touch just those bytes.
+ * The bytes of requests or of responses: one SharedArrayBuffer that every thread sees, cut into pages. Only
+ * one thread, the dispatcher that made the Arena, allocates and frees; others get (offset, length) in a
+ * command and touch just those bytes.
  *
  *   | small regions, first fit from the bottom ->                 free                 <- large regions, from the top |
  *
- * Low pages are used again and again, so few pages are ever touched and those stay in the processor's cache. Large ones
- * (1/8 of the arena and more) start at the other end, so small ones do not break up the room that large ones need.
- * Which pages are taken is a bitmap in private memory. After a thread died its regions are freed only after its exit event.
+ * Low pages are used again and again, so few pages are ever touched and those stay in the processor's
+ * cache. Large ones (1/8 of the arena and more) start at the other end, so small ones do not break up the
+ * room that large ones need. Which pages are taken is a bitmap in private memory. After a thread died its
+ * regions are freed only after its exit event.
  */
 import assert from 'node:assert'
 import { PageMap } from './page-map.ts'
 
-/** A run of whole pages, the caller's alone from alloc() to free(). The object is used again some time after free(). */
+/** A run of whole pages, the caller's alone from alloc() to free(). The object is used again some time
+ *  after free(). */
 export interface Region {
   /** First byte in the arena; -1 once freed. */
   readonly offset: number
@@ -29,7 +32,8 @@ interface OwnedRegion extends Region {
 
 /** A region at least this part of the arena is large. */
 const LARGE_FRACTION = 8
-/** Freed Region objects rest this many frees before they are used again, so that a late second free is still caught. */
+/** Freed Region objects rest this many frees before they are used again, so that a late second free is
+ *  still caught. */
 const REST_FREES = 256
 
 export class Arena {

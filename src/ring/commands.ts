@@ -1,13 +1,15 @@
 /**
- * What the 16 words of a ring slot mean: commands from a dispatcher to an owner, replies from an owner to a dispatcher.
- * 64-bit values are two words, high before low. Zero is neither an op nor a kind, so an untouched slot is nothing.
+ * What the 16 words of a ring slot mean: commands from a dispatcher to an owner, replies from an owner to a
+ * dispatcher. 64-bit values are two words, high before low. Zero is neither an op nor a kind, so an
+ * untouched slot is nothing.
  *
  *   command | op | partition slot, generation | request ref, generation | region offset, length, generation
  *           | api version | flags | offset hi, lo | max bytes | 3 spare |
- *   reply   | kind | partition slot, generation | request ref, generation | error | base offset hi, lo | end offset hi, lo
- *           | timestamp hi, lo | start | length | needed bytes | region generation |
+ *   reply   | kind | partition slot, generation | request ref, generation | error | base offset hi, lo
+ *           | end offset hi, lo | timestamp hi, lo | start | length | needed bytes | region generation |
  *
- * Reading and writing allocates nothing: callers keep one Command and one Reply and fill it again. Shared code, no state.
+ * Reading and writing allocates nothing: callers keep one Command and one Reply and fill it again. Shared
+ * code, no state.
  */
 
 export const Op = {
@@ -15,7 +17,8 @@ export const Op = {
   append: 1,
   /** Read whole batches from `offset` into the region, at most `maxBytes`. Reply: read. */
   read: 2,
-  /** Find the batch of the first record at or after the timestamp in `offset`; its bytes go to the region. Reply: found. */
+  /** Find the batch of the first record at or after the timestamp in `offset`; its bytes go to the region.
+   *  Reply: found. */
   findTime: 3,
   /** Find the batch with the largest timestamp; its bytes go to the region. Reply: found. */
   findMaxTime: 4,

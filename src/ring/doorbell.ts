@@ -1,14 +1,15 @@
 /**
- * Wakes a thread that sleeps on its event loop. One shared word per sleeper, on a cache line of its own; any number of
- * threads may ring it, only the sleeper's own thread sleeps on it.
+ * Wakes a thread that sleeps on its event loop. One shared word per sleeper, on a cache line of its own;
+ * any number of threads may ring it, only the sleeper's own thread sleeps on it.
  *
  *   sleeper:  prepareSleep()  word = 1          ringer:  publish to a ring (or store a word)
  *             look at all rings again                    ring()  word 1 -> 0 and notify, or nothing when it was 0
  *             nothing: await wait()   something: cancelSleep() and go on
  *
- * Each side first stores, then loads the other's word: in the one order of all Atomics calls, at least one of them sees the
- * other, so no wake-up is lost (Dekker). A ring while the sleeper is awake costs one load. A sleeper may wake for nothing.
- * Atomics.waitAsync keeps no process alive: hold a ref'd handle. test/ring runs this very text in all interleavings.
+ * Each side first stores, then loads the other's word: in the one order of all Atomics calls, at least one
+ * of them sees the other, so no wake-up is lost (Dekker). A ring while the sleeper is awake costs one load.
+ * A sleeper may wake for nothing. Atomics.waitAsync keeps no process alive: hold a ref'd handle. test/ring
+ * runs this very text in all interleavings.
  */
 import assert from 'node:assert'
 
@@ -42,7 +43,8 @@ export class Doorbell {
     assert(this.#word < this.#words.length, 'no such doorbell')
   }
 
-  /** Any thread, after it published: wakes the sleeper if it sleeps. Returns true when it did: that costs a system call. */
+  /** Any thread, after it published: wakes the sleeper if it sleeps. Returns true when it did: that costs a
+   *  system call. */
   ring(): boolean {
     if (Atomics.load(this.#words, this.#word) === AWAKE) return false
     if (Atomics.exchange(this.#words, this.#word, AWAKE) === AWAKE) return false
@@ -50,7 +52,8 @@ export class Doorbell {
     return true
   }
 
-  /** Sleeper: announces sleep. From here on every ring() wakes; look at all inputs again, then wait() or cancelSleep(). */
+  /** Sleeper: announces sleep. From here on every ring() wakes; look at all inputs again, then wait() or
+   *  cancelSleep(). */
   prepareSleep(): void {
     Atomics.store(this.#words, this.#word, ASLEEP)
   }
@@ -60,8 +63,9 @@ export class Doorbell {
     Atomics.store(this.#words, this.#word, AWAKE)
   }
 
-  /** Sleeper, after prepareSleep() and a last look: resolves when rung, at once when that already happened. A second call
-   *  before that gives the same promise, so a turn that something else began may prepare and wait again. */
+  /** Sleeper, after prepareSleep() and a last look: resolves when rung, at once when that already happened.
+   *  A second call before that gives the same promise, so a turn that something else began may prepare and
+   *  wait again. */
   wait(): Promise<void> {
     if (this.#sleep === null) {
       const sleep = Atomics.waitAsync(this.#words, this.#word, ASLEEP)

@@ -1,9 +1,9 @@
 /**
  * Which pages of an arena are taken: one bit a page, 32 pages a word, 1 = taken. Dispatcher thread, private memory.
  *
- *   word 0: bit 0 = page 0 ... bit 31 = page 31 | word 1: page 32 ... | the last word's bits beyond the end are 1 for ever
+ *   word 0: bit 0 = page 0 ... bit 31 = page 31 | word 1: page 32 ... | bits beyond the last page: 1 for ever
  *
- * A search skips 32 pages at a time: 8,192 pages (64 MiB of 8 KiB) are at worst 256 words.
+ * A search takes 32 pages at a time, gaps that are too small included: 8,192 pages (64 MiB of 8 KiB) are 256 words.
  */
 import assert from 'node:assert'
 
@@ -27,9 +27,9 @@ export class PageMap {
   /** Takes the lowest run of `count` free pages; returns its first page or -1. */
   takeLowest(count: number): number {
     if (count > this.pageCount - this.#usedCount) return -1
-    const lowest = this.#nextFree(this.#lowest)
+    const lowest = this.#nextStart(this.#lowest, 1)
     this.#lowest = lowest
-    let from = lowest
+    let from = this.#nextStart(lowest, count)
     while (from + count <= this.pageCount) {
       const end = this.#nextTaken(from, from + count)
       if (end === from + count) {
@@ -37,7 +37,7 @@ export class PageMap {
         if (from === lowest) this.#lowest = end
         return from
       }
-      from = this.#nextFree(end)
+      from = this.#nextStart(end, count)
     }
     return -1
   }
@@ -63,16 +63,16 @@ export class PageMap {
     if (page < this.#lowest) this.#lowest = page
   }
 
-  /** The first free page at or above `page`; pageCount when there is none. */
-  #nextFree(page: number): number {
+  /** The first page at or above `page` where a run of `count` free pages may start: its own word says nothing against
+   *  it, the words behind are not looked at. pageCount when there is none. */
+  #nextStart(page: number, count: number): number {
     let word = page >>> 5
-    if (word >= this.#taken.length) return this.pageCount
-    let free = ~this.#taken[word] & (-1 << (page & 31))
-    while (free === 0) {
-      if (++word === this.#taken.length) return this.pageCount
-      free = ~this.#taken[word]
+    let mask = -1 << (page & 31)
+    for (; word < this.#taken.length; word++, mask = -1) {
+      const starts = runStarts(~this.#taken[word] & mask, count)
+      if (starts !== 0) return (word << 5) + lowestBit(starts)
     }
-    return (word << 5) + lowestBit(free)
+    return this.pageCount
   }
 
   /** The first taken page in [page, end), or `end`. */
@@ -132,6 +132,18 @@ function bitsOfWord(page: number, end: number): number {
   const first = page & 31
   const count = Math.min(32 - first, end - page)
   return (-1 >>> (32 - count)) << first
+}
+
+/** The bits of `free` that begin a run of `count` ones, as far as this word goes: what lies beyond counts as ones. */
+function runStarts(free: number, count: number): number {
+  const wanted = Math.min(count, 32)
+  let starts = free
+  for (let length = 1; length < wanted && starts !== 0; ) {
+    const step = Math.min(length, wanted - length)
+    starts &= (starts >>> step) | ~(-1 >>> step)
+    length += step
+  }
+  return starts
 }
 
 function lowestBit(word: number): number {

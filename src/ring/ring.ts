@@ -1,22 +1,26 @@
 /**
- * Ring of fixed slots between exactly two threads: one producer, one consumer, no locks. Each side makes its own Ring over
- * the same SharedArrayBuffer; an object is used for one side only. Bytes of records never pass here, they stay in the arena.
+ * Ring of fixed slots between exactly two threads: one producer, one consumer, no locks. Each side makes
+ * its own Ring over the same SharedArrayBuffer; an object is used for one side only. Bytes of records never
+ * pass here, they stay in the arena.
  *
  *   | tail, 128 bytes | head, 128 bytes | slot 0, 64 bytes | slot 1 | ... | slot capacity-1 |
  *
- *   released          read            tail (published)      claimed        positions count slots for ever and wrap at 2^32:
- *   = head   <=       local     <=    shared         <=     local          released <= read <= tail <= claimed <= head + capacity
+ *   head          read         tail            claimed        Positions count slots for ever, modulo 2^32:
+ *   (released) <= (local)  <=  (published) <=  (local)        claimed - head <= capacity.
+ *   shared                     shared
  *
- * A slot's words are written and read plainly: the store of the tail hands them to the consumer, the store of the head
- * hands them back. A side that dies between two steps therefore leaves whole slots or none. A new incarnation of either
- * side gets a new buffer. test/ring runs this very text, with a switch of threads at every Atomics call.
+ * A slot's words are written and read plainly: the store of the tail hands them to the consumer, the store
+ * of the head hands them back. A side that dies between two steps therefore leaves whole slots or none. A
+ * new incarnation of either side gets a new buffer. test/ring runs this very text, with a switch of threads
+ * at every Atomics call.
  */
 import assert from 'node:assert'
 
 /** Int32 words in a slot: one 64-byte cache line. */
 export const SLOT_WORDS = 16
 
-/** Where the two shared positions live, in words from the ring's start: two lines apart, since processors fetch lines in pairs. */
+/** Where the two shared positions live, in words from the ring's start: two lines apart, since processors
+ *  fetch lines in pairs. */
 export const TAIL_WORD = 0
 export const HEAD_WORD = 32
 export const HEADER_WORDS = 64

@@ -78,6 +78,8 @@ describe('log', () => {
       log.trace({ password: 'hunter2', config: { secret: 'hunter2', user: 'u' } }, 'a')
       log.info({ headers: { authorization: 'Basic hunter2' }, saslAuthBytes: 'hunter2' }, 'b')
       log.info({ headers: { Authorization: 'Basic hunter2' } }, 'c')
+      log.info({ users: [{ name: 'u', PASSWORD: 'hunter2' }] }, 'd')
+      log.info({ frame: Buffer.from('hunter2'), a: { b: { c: { d: { e: 'hunter2' } } } } }, 'e')
     })
     expect(lines[0].config.user).toBe('u')
     expect(text).not.toContain('hunter2')

@@ -67,7 +67,7 @@ describe('task pool', () => {
   test.for(['throw', 'exit', 'heap', 'later'] as const)(
     'a task that fails (%s) rejects, and the pool goes on',
     async how => {
-      const pool = startPool({ threadsMax: 1, heapBytesMax: 64 * 1024 * 1024 })
+      const pool = startPool({ threadsMax: 1, heapMbMax: 64 })
       const failed = pool.run(task('fail'), { how })
       const expected = {
         throw: 'thrown by the task',

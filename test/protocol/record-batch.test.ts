@@ -31,215 +31,205 @@ function changed(bytes: Uint8Array, change: (bytes: Buffer) => void): Buffer {
   return copy
 }
 
-describe('a batch as encodeBatch makes it', () => {
-  test('has the bytes Kafka would write', () => {
-    const bytes = encodeBatch({
-      records: [{ key: Buffer.from('k'), value: null, headers: [['h', Buffer.from('v')]] }],
-      timestampMs: 0x0102_0304,
-      producerId: 5,
-      producerEpoch: 6,
-      baseSequence: 7,
-    })
-    // 12 + 49 + record: length 11, attributes, ts delta 0, offset delta 0, key "k", null, 1 header "h" -> "v"
-    expect(bytes.toString('hex')).toBe(
-      [
-        '0000000000000000',
-        '0000003d',
-        'ffffffff02',
-        bytes.subarray(17, 21).toString('hex'),
-        '000000000000',
-        '0000000001020304'.repeat(2),
-        '0000000000000005',
-        '0006',
-        '00000007',
-        '00000001',
-        '16000000026b010202680276',
-      ].join(''),
-    )
-    expect(crc32c(bytes.subarray(21))).toBe(bytes.readUInt32BE(17))
+test('encodeBatch makes the bytes Kafka would write', () => {
+  const bytes = encodeBatch({
+    records: [{ key: Buffer.from('k'), value: null, headers: [['h', Buffer.from('v')]] }],
+    timestampMs: 0x0102_0304,
+    producerId: 5,
+    producerEpoch: 6,
+    baseSequence: 7,
   })
-
-  test('reads field by field by position, also behind other bytes', () => {
-    const bytes = encodeBatch({
-      ...threeRecords,
-      producerId: 2 ** 40,
-      producerEpoch: 3,
-      baseSequence: 9,
-    })
-    patchAppend(bytes, 2 ** 45 + 1, 77)
-    const at = 13
-    const log = Buffer.concat([Buffer.alloc(at, 0xee), bytes, Buffer.alloc(9, 0xee)])
-    const header = Object.entries(batchHeader)
-      .filter(([name]) => name.endsWith('At'))
-      .map(([name, read]) => [name, (read as (b: Uint8Array, pos: number) => number)(log, at)])
-    expect(Object.fromEntries(header)).toEqual({
-      baseOffsetAt: 2 ** 45 + 1,
-      batchBytesAt: bytes.length,
-      leaderEpochAt: 77,
-      magicAt: 2,
-      crcAt: crc32c(bytes.subarray(21)),
-      attributesAt: 0,
-      lastOffsetDeltaAt: 2,
-      lastOffsetAt: 2 ** 45 + 3,
-      baseTimestampAt: 1_700_000_000_000,
-      maxTimestampAt: 1_700_000_000_000,
-      producerIdAt: 2 ** 40,
-      producerEpochAt: 3,
-      baseSequenceAt: 9,
-      recordCountAt: 3,
-      codecAt: 0,
-    })
-    expect(batchHeader.isCrcValid(log, at, bytes.length)).toBe(true)
-  })
-
-  const blob = fc.option(fc.uint8Array({ maxLength: 300 }))
-  const anyRecord = fc.record({
-    key: blob,
-    value: blob,
-    headers: fc.array(fc.tuple(fc.string({ maxLength: 80 }), blob), { maxLength: 3 }),
-    timestampMs: fc.oneof(fc.nat(2 ** 31), fc.integer({ min: 0, max: 2 ** 52 })),
-  })
-
-  test.each(codecNames)('gives its records back through %s', codec => {
-    fc.assert(
-      fc.property(fc.array(anyRecord, { minLength: 1, maxLength: 20 }), list => {
-        const bytes = encodeBatch({ records: list as RecordToEncode[], codec })
-        expect(errorName(analyzeBatch(bytes, limits))).toBe('NONE')
-        patchAppend(bytes, 1000, 0)
-        const read = [...records(bytes)].map(({ offset, timestampMs, key, value, headers }) => ({
-          offset,
-          timestampMs,
-          key: key && [...key],
-          value: value && [...value],
-          headers: headers.map(([name, content]) => [name, content && [...content]]),
-        }))
-        const wanted = list.map(({ timestampMs, key, value, headers }, i) => ({
-          offset: 1000 + i,
-          timestampMs,
-          key: key && [...key],
-          value: value && [...value],
-          headers: headers.map(([name, content]) => [name.toWellFormed(), content && [...content]]),
-        }))
-        expect(read).toEqual(wanted)
-        const maxTimestamp = Math.max(...list.map(({ timestampMs }) => timestampMs))
-        expect(batchHeader.maxTimestampAt(bytes, 0)).toBe(maxTimestamp)
-      }),
-      { numRuns: 50 },
-    )
-  })
+  // 12 + 49 + record: length 11, attributes, ts delta 0, offset delta 0, key "k", null, 1 header "h" -> "v"
+  expect(bytes.toString('hex')).toBe(
+    [
+      '0000000000000000',
+      '0000003d',
+      'ffffffff02',
+      bytes.subarray(17, 21).toString('hex'),
+      '000000000000',
+      '0000000001020304'.repeat(2),
+      '0000000000000005',
+      '0006',
+      '00000007',
+      '00000001',
+      '16000000026b010202680276',
+    ].join(''),
+  )
+  expect(crc32c(bytes.subarray(21))).toBe(bytes.readUInt32BE(17))
 })
 
-describe('analyzeBatch', () => {
-  const good = encodeBatch(threeRecords)
-
-  test('accepts what clients send, also with epoch and sequence but no producer id', () => {
-    const kafkajsLike = { ...threeRecords, producerId: -1, producerEpoch: 0, baseSequence: 0 }
-    const idempotent = {
-      ...threeRecords,
-      producerId: 9,
-      producerEpoch: 0,
-      baseSequence: 2 ** 31 - 1,
-    }
-    for (const batch of [threeRecords, kafkajsLike, idempotent]) {
-      expect(analyzeBatch(encodeBatch(batch), limits)).toBe(Errors.NONE)
-    }
-    expect(analyzeBatch(good, { ...limits, batchBytesMax: good.length })).toBe(Errors.NONE)
+test('a header reads field by field by position, also behind other bytes', () => {
+  const bytes = encodeBatch({
+    ...threeRecords,
+    producerId: 2 ** 40,
+    producerEpoch: 3,
+    baseSequence: 9,
   })
-
-  const cases: [what: string, bytes: Uint8Array, error: keyof typeof Errors][] = [
-    ['nothing', Buffer.alloc(0), 'INVALID_RECORD'],
-    ['16 bytes', good.subarray(0, 16), 'INVALID_RECORD'],
-    ['a batch cut short', good.subarray(0, good.length - 1), 'INVALID_RECORD'],
-    ['a header cut short', good.subarray(0, 60), 'INVALID_RECORD'],
-    ['two batches', Buffer.concat([good, good]), 'INVALID_RECORD'],
-    ['a byte behind the batch', Buffer.concat([good, Buffer.alloc(1)]), 'INVALID_RECORD'],
-    ['a length below the header', changed(good, b => b.writeInt32BE(48, 8)), 'CORRUPT_MESSAGE'],
-    ['a negative length', changed(good, b => b.writeInt32BE(-1, 8)), 'CORRUPT_MESSAGE'],
-    ['the least length', changed(good, b => b.writeInt32BE(-(2 ** 31), 8)), 'INVALID_RECORD'],
-    ['the largest length', changed(good, b => b.writeInt32BE(2 ** 31 - 1, 8)), 'INVALID_RECORD'],
-    ['magic 0', changed(good, b => b.writeInt8(0, 16)), 'INVALID_RECORD'],
-    ['magic 1', changed(good, b => b.writeInt8(1, 16)), 'INVALID_RECORD'],
-    ['magic 3', changed(good, b => b.writeInt8(3, 16)), 'INVALID_RECORD'],
-    ['a base offset', changed(good, b => b.writeBigInt64BE(1n, 0)), 'INVALID_RECORD'],
-    ['base offset -1', changed(good, b => b.writeBigInt64BE(-1n, 0)), 'INVALID_RECORD'],
-    ['codec 5', changed(good, b => b.writeInt16BE(5, 21)), 'UNSUPPORTED_COMPRESSION_TYPE'],
-    ['the log-append-time bit', changed(good, b => b.writeInt16BE(8, 21)), 'INVALID_TIMESTAMP'],
-    ['the transactional bit', changed(good, b => b.writeInt16BE(16, 21)), 'INVALID_TXN_STATE'],
-    ['the control bit', changed(good, b => b.writeInt16BE(32, 21)), 'INVALID_RECORD'],
-    ['the delete-horizon bit', changed(good, b => b.writeInt16BE(64, 21)), 'INVALID_RECORD'],
-    ['no records', changed(good, b => b.writeInt32BE(0, 57)), 'INVALID_RECORD'],
-    ['a negative count', changed(good, b => b.writeInt32BE(-1, 57)), 'INVALID_RECORD'],
-    ['a count that is not the delta', changed(good, b => b.writeInt32BE(2, 57)), 'INVALID_RECORD'],
-    ['a delta that is not the count', changed(good, b => b.writeInt32BE(3, 23)), 'INVALID_RECORD'],
-    [
-      'more records than bytes',
-      changed(good, b => {
-        b.writeInt32BE(99, 23)
-        b.writeInt32BE(100, 57)
-      }),
-      'INVALID_RECORD',
-    ],
-    [
-      'a timestamp of 2^63-1',
-      changed(good, b => b.writeBigInt64BE(2n ** 63n - 1n, 35)),
-      'INVALID_TIMESTAMP',
-    ],
-    [
-      'a base timestamp of -2^63',
-      changed(good, b => b.writeBigInt64BE(-(2n ** 63n), 27)),
-      'INVALID_TIMESTAMP',
-    ],
-    [
-      'a producer id of 2^62',
-      changed(good, b => b.writeBigInt64BE(2n ** 62n, 43)),
-      'INVALID_RECORD',
-    ],
-    [
-      'a producer without sequence',
-      encodeBatch({ ...threeRecords, producerId: 1, producerEpoch: 0 }),
-      'INVALID_RECORD',
-    ],
-    [
-      'a producer without epoch',
-      encodeBatch({ ...threeRecords, producerId: 1, baseSequence: 0 }),
-      'INVALID_RECORD',
-    ],
-  ]
-  test.each(cases)('refuses %s', (_, bytes, error) => {
-    expect(errorName(analyzeBatch(bytes, limits))).toBe(error)
+  patchAppend(bytes, 2 ** 45 + 1, 77)
+  const at = 13
+  const log = Buffer.concat([Buffer.alloc(at, 0xee), bytes, Buffer.alloc(9, 0xee)])
+  const header = Object.entries(batchHeader)
+    .filter(([name]) => name.endsWith('At'))
+    .map(([name, read]) => [name, (read as (b: Uint8Array, pos: number) => number)(log, at)])
+  expect(Object.fromEntries(header)).toEqual({
+    baseOffsetAt: 2 ** 45 + 1,
+    batchBytesAt: bytes.length,
+    leaderEpochAt: 77,
+    magicAt: 2,
+    crcAt: crc32c(bytes.subarray(21)),
+    attributesAt: 0,
+    lastOffsetDeltaAt: 2,
+    lastOffsetAt: 2 ** 45 + 3,
+    baseTimestampAt: 1_700_000_000_000,
+    maxTimestampAt: 1_700_000_000_000,
+    producerIdAt: 2 ** 40,
+    producerEpochAt: 3,
+    baseSequenceAt: 9,
+    recordCountAt: 3,
+    codecAt: 0,
   })
+  expect(batchHeader.isCrcValid(log, at, bytes.length)).toBe(true)
+})
 
-  test('refuses any flipped bit under the CRC', () => {
-    for (let bit = 21 * 8; bit < good.length * 8; bit++) {
-      const bytes = Buffer.from(good)
-      bytes[bit >> 3] ^= 1 << (bit & 7)
-      expect(analyzeBatch(bytes, limits), `bit ${bit}`).not.toBe(Errors.NONE)
-    }
-  })
+const blob = fc.option(fc.uint8Array({ maxLength: 300 }))
+const anyRecord = fc.record({
+  key: blob,
+  value: blob,
+  headers: fc.array(fc.tuple(fc.string({ maxLength: 80 }), blob), { maxLength: 3 }),
+  timestampMs: fc.oneof(fc.nat(2 ** 31), fc.integer({ min: 0, max: 2 ** 52 })),
+})
 
-  test('refuses zstd before Produce 7, and transactions by the code of the version', () => {
-    const zstd = encodeBatch({ ...threeRecords, codec: 'zstd' })
-    expect(analyzeBatch(zstd, { ...limits, apiVersion: 6 })).toBe(
-      Errors.UNSUPPORTED_COMPRESSION_TYPE,
-    )
-    expect(analyzeBatch(zstd, { ...limits, apiVersion: 7 })).toBe(Errors.NONE)
-    const transactional = changed(good, b => b.writeInt16BE(16, 21))
-    const v11 = { ...limits, apiVersion: 11 }
-    expect(analyzeBatch(transactional, v11)).toBe(Errors.TRANSACTION_ABORTABLE)
-  })
+test.each(codecNames)('a batch gives its records back through %s', codec => {
+  fc.assert(
+    fc.property(fc.array(anyRecord, { minLength: 1, maxLength: 20 }), list => {
+      const bytes = encodeBatch({ records: list as RecordToEncode[], codec })
+      expect(errorName(analyzeBatch(bytes, limits))).toBe('NONE')
+      patchAppend(bytes, 1000, 0)
+      const read = [...records(bytes)].map(({ offset, timestampMs, key, value, headers }) => ({
+        offset,
+        timestampMs,
+        key: key && [...key],
+        value: value && [...value],
+        headers: headers.map(([name, content]) => [name, content && [...content]]),
+      }))
+      const wanted = list.map(({ timestampMs, key, value, headers }, i) => ({
+        offset: 1000 + i,
+        timestampMs,
+        key: key && [...key],
+        value: value && [...value],
+        headers: headers.map(([name, content]) => [name.toWellFormed(), content && [...content]]),
+      }))
+      expect(read).toEqual(wanted)
+      const maxTimestamp = Math.max(...list.map(({ timestampMs }) => timestampMs))
+      expect(batchHeader.maxTimestampAt(bytes, 0)).toBe(maxTimestamp)
+    }),
+    { numRuns: 50 },
+  )
+})
 
-  test('refuses a batch one byte above the limit', () => {
-    const tight = { ...limits, batchBytesMax: good.length - 1 }
-    expect(analyzeBatch(good, tight)).toBe(Errors.MESSAGE_TOO_LARGE)
-  })
+const good = encodeBatch(threeRecords)
 
-  test('never throws, whatever the bytes', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 120 }), bytes => {
-        expect(errorName(analyzeBatch(bytes, limits))).not.toContain('ERROR_')
-      }),
-    )
-  })
+test('analyzeBatch accepts what clients send, also with epoch and sequence but no producer id', () => {
+  const kafkajsLike = { ...threeRecords, producerId: -1, producerEpoch: 0, baseSequence: 0 }
+  const idempotent = {
+    ...threeRecords,
+    producerId: 9,
+    producerEpoch: 0,
+    baseSequence: 2 ** 31 - 1,
+  }
+  for (const batch of [threeRecords, kafkajsLike, idempotent]) {
+    expect(analyzeBatch(encodeBatch(batch), limits)).toBe(Errors.NONE)
+  }
+  expect(analyzeBatch(good, { ...limits, batchBytesMax: good.length })).toBe(Errors.NONE)
+})
+
+const cases: [what: string, bytes: Uint8Array, error: keyof typeof Errors][] = [
+  ['nothing', Buffer.alloc(0), 'INVALID_RECORD'],
+  ['16 bytes', good.subarray(0, 16), 'INVALID_RECORD'],
+  ['a batch cut short', good.subarray(0, good.length - 1), 'INVALID_RECORD'],
+  ['a header cut short', good.subarray(0, 60), 'INVALID_RECORD'],
+  ['two batches', Buffer.concat([good, good]), 'INVALID_RECORD'],
+  ['a byte behind the batch', Buffer.concat([good, Buffer.alloc(1)]), 'INVALID_RECORD'],
+  ['a length below the header', changed(good, b => b.writeInt32BE(48, 8)), 'CORRUPT_MESSAGE'],
+  ['a negative length', changed(good, b => b.writeInt32BE(-1, 8)), 'CORRUPT_MESSAGE'],
+  ['the least length', changed(good, b => b.writeInt32BE(-(2 ** 31), 8)), 'INVALID_RECORD'],
+  ['the largest length', changed(good, b => b.writeInt32BE(2 ** 31 - 1, 8)), 'INVALID_RECORD'],
+  ['magic 0', changed(good, b => b.writeInt8(0, 16)), 'INVALID_RECORD'],
+  ['magic 1', changed(good, b => b.writeInt8(1, 16)), 'INVALID_RECORD'],
+  ['magic 3', changed(good, b => b.writeInt8(3, 16)), 'INVALID_RECORD'],
+  ['a base offset', changed(good, b => b.writeBigInt64BE(1n, 0)), 'INVALID_RECORD'],
+  ['base offset -1', changed(good, b => b.writeBigInt64BE(-1n, 0)), 'INVALID_RECORD'],
+  ['codec 5', changed(good, b => b.writeInt16BE(5, 21)), 'UNSUPPORTED_COMPRESSION_TYPE'],
+  ['the log-append-time bit', changed(good, b => b.writeInt16BE(8, 21)), 'INVALID_TIMESTAMP'],
+  ['the transactional bit', changed(good, b => b.writeInt16BE(16, 21)), 'INVALID_TXN_STATE'],
+  ['the control bit', changed(good, b => b.writeInt16BE(32, 21)), 'INVALID_RECORD'],
+  ['the delete-horizon bit', changed(good, b => b.writeInt16BE(64, 21)), 'INVALID_RECORD'],
+  ['no records', changed(good, b => b.writeInt32BE(0, 57)), 'INVALID_RECORD'],
+  ['a negative count', changed(good, b => b.writeInt32BE(-1, 57)), 'INVALID_RECORD'],
+  ['a count that is not the delta', changed(good, b => b.writeInt32BE(2, 57)), 'INVALID_RECORD'],
+  ['a delta that is not the count', changed(good, b => b.writeInt32BE(3, 23)), 'INVALID_RECORD'],
+  [
+    'more records than bytes',
+    changed(good, b => {
+      b.writeInt32BE(99, 23)
+      b.writeInt32BE(100, 57)
+    }),
+    'INVALID_RECORD',
+  ],
+  [
+    'a timestamp of 2^63-1',
+    changed(good, b => b.writeBigInt64BE(2n ** 63n - 1n, 35)),
+    'INVALID_TIMESTAMP',
+  ],
+  [
+    'a base timestamp of -2^63',
+    changed(good, b => b.writeBigInt64BE(-(2n ** 63n), 27)),
+    'INVALID_TIMESTAMP',
+  ],
+  ['a producer id of 2^62', changed(good, b => b.writeBigInt64BE(2n ** 62n, 43)), 'INVALID_RECORD'],
+  [
+    'a producer without sequence',
+    encodeBatch({ ...threeRecords, producerId: 1, producerEpoch: 0 }),
+    'INVALID_RECORD',
+  ],
+  [
+    'a producer without epoch',
+    encodeBatch({ ...threeRecords, producerId: 1, baseSequence: 0 }),
+    'INVALID_RECORD',
+  ],
+]
+test.each(cases)('analyzeBatch refuses %s', (_, bytes, error) => {
+  expect(errorName(analyzeBatch(bytes, limits))).toBe(error)
+})
+
+test('analyzeBatch refuses any flipped bit under the CRC', () => {
+  for (let bit = 21 * 8; bit < good.length * 8; bit++) {
+    const bytes = Buffer.from(good)
+    bytes[bit >> 3] ^= 1 << (bit & 7)
+    expect(analyzeBatch(bytes, limits), `bit ${bit}`).not.toBe(Errors.NONE)
+  }
+})
+
+test('analyzeBatch refuses zstd before Produce 7, and transactions by the code of the version', () => {
+  const zstd = encodeBatch({ ...threeRecords, codec: 'zstd' })
+  expect(analyzeBatch(zstd, { ...limits, apiVersion: 6 })).toBe(Errors.UNSUPPORTED_COMPRESSION_TYPE)
+  expect(analyzeBatch(zstd, { ...limits, apiVersion: 7 })).toBe(Errors.NONE)
+  const transactional = changed(good, b => b.writeInt16BE(16, 21))
+  const v11 = { ...limits, apiVersion: 11 }
+  expect(analyzeBatch(transactional, v11)).toBe(Errors.TRANSACTION_ABORTABLE)
+})
+
+test('analyzeBatch refuses a batch one byte above the limit', () => {
+  const tight = { ...limits, batchBytesMax: good.length - 1 }
+  expect(analyzeBatch(good, tight)).toBe(Errors.MESSAGE_TOO_LARGE)
+})
+
+test('analyzeBatch never throws, whatever the bytes', () => {
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 120 }), bytes => {
+      expect(errorName(analyzeBatch(bytes, limits))).not.toContain('ERROR_')
+    }),
+  )
 })
 
 test('log append time: bit and time set, CRC fits, every record reads as that time', () => {

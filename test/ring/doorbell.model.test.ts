@@ -1,11 +1,12 @@
 /**
- * Ring and doorbell together, as shipped, in every order of their Atomics calls: whatever is pushed wakes a sleeper, also
- * when a timer or message disturbed its sleep, with one ringer or two, in one direction or both. Then with planted bugs, in the
- * doorbell's text and in how callers use it.
+ * Ring and doorbell together, as shipped, in every order of their Atomics calls: whatever is pushed wakes a
+ * sleeper, also when a timer or message disturbed its sleep, with one ringer or two, in one direction or
+ * both. Then with planted bugs, in the doorbell's text and in how callers use it.
  */
 import assert from 'node:assert'
 import { describe, expect, test } from 'vitest'
-import { explore, type Model, ModelMemory, type Script } from './mini-loom.ts'
+import { explore, type Model, type Script } from './mini-loom.ts'
+import { ModelMemory } from './model-memory.ts'
 import {
   assertInOrder,
   type ModelBell,

@@ -1,8 +1,10 @@
-/** Model threads that the ring and doorbell models share: what dispatchers and owners do, cut down to a few pushes. */
+/** Model threads that the ring and doorbell models share: what dispatchers and owners do, cut down to a few
+ *  pushes. */
 import assert from 'node:assert'
 import type { Doorbell } from '../../src/ring/doorbell.ts'
 import { HEAD_WORD, HEADER_WORDS, type Ring, SLOT_WORDS, TAIL_WORD } from '../../src/ring/ring.ts'
-import { ModelMemory, type ModelPromise, type ModelStep, type Script } from './mini-loom.ts'
+import type { ModelStep, Script } from './mini-loom.ts'
+import { ModelMemory, type ModelPromise } from './model-memory.ts'
 import { type Modelled, type Mutation, modelClass } from './model-source.ts'
 
 const ringFile = new URL('../../src/ring/ring.ts', import.meta.url)

@@ -1,18 +1,14 @@
 /**
- * Turns a shipped source file into its own model: the class text is taken as it stands, its methods become generators and
- * every Atomics call in them becomes a `yield` of that call, so that a scheduler can switch threads there. Nothing is
- * written twice, so the modelled algorithm cannot drift from the shipped one; a model of a *broken* version is the same
- * text with one planted replacement.
+ * Turns a shipped source file into its own model: the class text is taken as it stands, its methods become
+ * generators and every Atomics call in them becomes a `yield` of that call, so that a scheduler can switch
+ * threads there. Nothing is written twice, so the modelled algorithm cannot drift from the shipped one; a
+ * model of a *broken* version is the same text with one planted replacement.
  */
 import assert from 'node:assert'
 import { readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
-import {
-  directAtomics,
-  type ModelStep,
-  modelInt32Array,
-  resolvedModelPromise,
-} from './mini-loom.ts'
+import type { ModelStep } from './mini-loom.ts'
+import { directAtomics, modelInt32Array, resolvedModelPromise } from './model-memory.ts'
 
 /** A shipped class as the model sees it: the same methods, as generators. */
 export type Modelled<C> = {

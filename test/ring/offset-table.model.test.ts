@@ -1,12 +1,14 @@
 /**
- * The offset table, as shipped, in every order of its Atomics calls: a reader always gets one whole row, also while the owner
- * publishes, after it died half-way, and across a reset for a new generation; and a watched advance is never missed.
+ * The offset table, as shipped, in every order of its Atomics calls: a reader always gets one whole row,
+ * also while the owner publishes, after it died half-way, and across a reset for a new generation; and a
+ * watched advance is never missed.
  */
 import assert from 'node:assert'
 import { describe, expect, test } from 'vitest'
 import { type OffsetTable, PartitionState } from '../../src/partitions/offset-table.ts'
 import { fromWords, highWord, lowWord } from '../../src/ring/commands.ts'
-import { explore, type Model, ModelMemory, runAlone, type Script } from './mini-loom.ts'
+import { explore, type Model, runAlone, type Script } from './mini-loom.ts'
+import { ModelMemory } from './model-memory.ts'
 import { type ModelBell, type PlantedBug, parts, sleepOn } from './model-scripts.ts'
 import { type Modelled, type Mutation, modelClass } from './model-source.ts'
 

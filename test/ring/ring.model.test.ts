@@ -1,12 +1,14 @@
 /**
- * The ring, as shipped, in every order of its Atomics calls (RELIABILITY.md section 6, fault C9): payload is never touched by
- * two threads at once, nothing is lost, doubled or reordered, and a thread that dies between any two steps leaves whole
- * slots behind. Then the same with bugs planted: each must be found, for the right reason.
+ * The ring, as shipped, in every order of its Atomics calls (RELIABILITY.md section 6, fault C9): payload
+ * is never touched by two threads at once, nothing is lost, doubled or reordered, and a thread that dies
+ * between any two steps leaves whole slots behind. Then the same with bugs planted: each must be found, for
+ * the right reason.
  */
 import assert from 'node:assert'
 import { describe, expect, test } from 'vitest'
 import { HEAD_WORD, HEADER_WORDS, SLOT_WORDS, TAIL_WORD } from '../../src/ring/ring.ts'
-import { explore, type Model, type ModelMemory, type Script } from './mini-loom.ts'
+import { explore, type Model, type Script } from './mini-loom.ts'
+import type { ModelMemory } from './model-memory.ts'
 import {
   assertInOrder,
   drain,

@@ -70,7 +70,8 @@ export class BatchCursor {
     const at = this.position - this.#windowStart
     const batchBytes = batchBytesAt(bytes, at)
     const delta = lastOffsetDeltaAt(bytes, at)
-    if (batchBytes < BATCH_HEADER_BYTES || batchBytes > left || magicAt(bytes, at) !== 2) return 'bad'
+    if (batchBytes < BATCH_HEADER_BYTES || batchBytes > left || magicAt(bytes, at) !== 2)
+      return 'bad'
     if (delta < 0 || recordCountAt(bytes, at) !== delta + 1) return 'bad'
     const baseOffset = baseOffsetAt(bytes, at)
     if (baseOffset < 0) return 'bad'

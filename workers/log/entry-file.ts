@@ -18,8 +18,12 @@ import { createEmpty, readFully, writeFully } from './files.ts'
 const PAGE_ENTRIES = 512
 const FIRST_TAIL_ENTRIES = 16
 
+const ENTRY_BYTES_MAX = 12
+
 /** Look-ups on disk read into this; one per thread is enough, nothing keeps it across calls. */
-const scratch = Buffer.allocUnsafe(PAGE_ENTRIES * 12)
+const scratch = Buffer.allocUnsafeSlow(PAGE_ENTRIES * ENTRY_BYTES_MAX)
+/** The entry that the last look-up of any index found: callers take it out at once. */
+export const found = Buffer.allocUnsafeSlow(ENTRY_BYTES_MAX)
 
 /** The key of the entry at byte `at`; keys never fall from one entry to the next. */
 export type KeyAt = (bytes: Buffer, at: number) => number
@@ -33,16 +37,12 @@ export class EntryFile {
   #tail: Buffer | null = null
   /** True when the file does not hold exactly `count` entries. */
   #dirty: boolean
-  /** The entry the last look-up found, until the next one. */
-  readonly found: Buffer
-
   /** A new index: the file appears when it is first written. */
   constructor(disk: Disk, path: string, entryBytes: number) {
     this.#disk = disk
     this.#path = path
     this.#entryBytes = entryBytes
     this.#dirty = true
-    this.found = Buffer.alloc(entryBytes)
   }
 
   get count(): number {
@@ -103,7 +103,7 @@ export class EntryFile {
   entry(index: number): void {
     if (index >= this.#saved) {
       const at = (index - this.#saved) * this.#entryBytes
-      this.#tail!.copy(this.found, 0, at, at + this.#entryBytes)
+      this.#tail!.copy(found, 0, at, at + this.#entryBytes)
       return
     }
     const file = this.#disk.open(this.#path, 'r')
@@ -135,7 +135,7 @@ export class EntryFile {
     while (low < high) {
       const middle = (low + high + 1) >>> 1
       this.#readEntry(file, middle * PAGE_ENTRIES)
-      if (keyAt(this.found, 0) <= target) low = middle
+      if (keyAt(found, 0) <= target) low = middle
       else high = middle - 1
     }
     const first = low * PAGE_ENTRIES
@@ -155,12 +155,12 @@ export class EntryFile {
       if (keyAt(page, middle * this.#entryBytes) <= target) low = middle
       else high = middle - 1
     }
-    page.copy(this.found, 0, low * this.#entryBytes, (low + 1) * this.#entryBytes)
+    page.copy(found, 0, low * this.#entryBytes, (low + 1) * this.#entryBytes)
     return true
   }
 
   #readEntry(file: DiskFile, index: number): void {
-    readFully(file, this.found, index * this.#entryBytes)
+    readFully(file, found.subarray(0, this.#entryBytes), index * this.#entryBytes)
   }
 
   /** Writes the tail out. When that fails its entries are dropped. Returns false then. */

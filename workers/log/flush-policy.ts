@@ -157,12 +157,13 @@ export class Flusher {
     this.#error ??= error
     this.#partsLeft--
     if (this.#partsLeft > 0) return
+    // The next round may start below: `settled` waits for that one too.
     const failed = this.#error
     if (this.#state === 'syncing') {
       if (failed === null) this.#succeeded()
       else this.#failed(failed)
     }
-    for (const tell of this.#waiting.splice(0)) tell()
+    if (this.#partsLeft === 0) for (const tell of this.#waiting.splice(0)) tell()
   }
 
   #succeeded(): void {

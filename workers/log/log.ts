@@ -1,8 +1,8 @@
 /**
  * One partition: stage and commit appends, read, find by time, flush. Owner thread only, all calls synchronous.
  *
- *   stage  stage  stage | commit                        | read
- *   check, assign offsets | one write, roll, index, count | whole batches into a region
+ *   stage  stage  stage | commit                          | read
+ *   check, give offsets | write once, roll, index, count  | whole batches into a region
  *
  * A round is all or nothing: when `commit` fails, every batch staged since the last one has failed and the file is cut
  * back. Syncs are started by the flush policy and reported through `onAdvance` (offsets moved) or `onFailure` (the log
@@ -15,22 +15,20 @@ import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import {
   analyzeBatch,
-  baseSequenceAt,
   lastOffsetDeltaAt,
   maxTimestampAt,
   patchAppend,
-  producerEpochAt,
   producerIdAt,
   stampLogAppendTime,
 } from '../../src/protocol/record-batch.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import { errorCode, readFully } from './files.ts'
 import { type Flushable, Flusher } from './flush-policy.ts'
 import { floorSegment, LogReader, type Readable } from './log-reader.ts'
 import { findByTime, findMaxTimestamp } from './log-search.ts'
 import { LogOffsets } from './offsets.ts'
-import { type LoadedLog, openLog } from './open-log.ts'
-import { encodeSnapshot, encodeWindow, WindowFiles } from './producer-files.ts'
-import { type ProducerState, sequenceAfter } from './producer-state.ts'
+import { type LoadedLog, loadLog } from './open-log.ts'
+import type { ProducerState } from './producer-state.ts'
 import { removeLog } from './remove-log.ts'
 import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
 import { Round } from './round.ts'
@@ -38,16 +36,357 @@ import type { Segment } from './segment.ts'
 
 export type LogState = 'online' | 'offline' | 'read-only'
 
-export interface LogEnv {
-  readonly disk: Disk
-  readonly clock: Clock
-}
-
 export interface OpenLogOptions {
   readonly spec: PartitionSpec
-  readonly env: LogEnv
+  readonly env: { readonly disk: Disk; readonly clock: Clock }
   /** Some of `offsets` or `state` have moved: after a commit that took records, and after a flush. */
   onAdvance(log: PartitionLog): void
   /** The log went offline: a sync or a write failed in a way that only a restart can repair. */
   onFailure(log: PartitionLog, error: Error): void
+}
+
+/** Constant on one host; Metadata reports the same. */
+const LEADER_EPOCH = 0
+/** The disk cannot take more now; the log stays readable and tries again with the next batch. */
+const exhausted = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE'])
+
+export class PartitionLog implements Flushable, Readable {
+  readonly slot: number
+  readonly generation: number
+  readonly offsets: LogOffsets
+  state: LogState = 'online'
+  /** Why the log is not online. */
+  reason: string | null = null
+  /** Oldest first; the last one is `active`. */
+  readonly segments: Segment[]
+  active: Segment
+  /** What opening found: bytes checked again, and bytes cut off (kept beside the log as `.torn` or `.suspect`). */
+  readonly loaded: Pick<LoadedLog, 'recoveredBytes' | 'truncatedBytes'>
+  #config: LogConfig
+  readonly #spec: PartitionSpec
+  readonly #env: OpenLogOptions['env']
+  readonly #events: OpenLogOptions
+  readonly #limits: { batchBytesMax: number; apiVersion: number }
+  readonly #flusher: Flusher
+  readonly #reader: LogReader
+  readonly #producers: ProducerState
+  readonly #checkpoints: Checkpoints
+  readonly #snapshotOffsets: readonly number[]
+  readonly #round: Round
+  #stagedEnd: number
+  #lastAppendMs = 0
+  #readableSegment: Segment
+  #readablePosition: number
+
+  /**
+   * Opens or creates the log, with recovery where the last stop was not clean. Blocks for as long as that takes.
+   * Throws an Error with `code`: the file system's, or EBADTOPIC when the directory belongs to another topic id.
+   */
+  static open(options: OpenLogOptions): PartitionLog {
+    return new PartitionLog(options, loadLog(options.spec, options.env))
+  }
+
+  private constructor(options: OpenLogOptions, loaded: LoadedLog) {
+    const { spec, env } = options
+    const isReadableUnflushed = spec.config.flushPolicy === 'os'
+    this.#events = options
+    this.#spec = spec
+    this.#env = env
+    this.#config = spec.config
+    this.#limits = { batchBytesMax: spec.config.batchBytesMax, apiVersion: 0 }
+    this.slot = spec.slot
+    this.generation = spec.generation
+    this.loaded = loaded
+    this.segments = loaded.segments
+    this.active = loaded.segments.at(-1)!
+    this.offsets = new LogOffsets(
+      loaded.segments[0].baseOffset,
+      loaded.logEndOffset,
+      isReadableUnflushed,
+    )
+    this.#stagedEnd = loaded.logEndOffset
+    this.#round = new Round(env, spec.directory)
+    this.#reader = new LogReader(this)
+    this.#producers = loaded.producers
+    this.#checkpoints = loaded.checkpoints
+    this.#snapshotOffsets = loaded.snapshotOffsets
+    this.#readableSegment = this.active
+    this.#readablePosition = this.active.sizeBytes
+    this.#flusher = new Flusher(this, env, spec.directory, spec.config)
+    if (loaded.newParent !== null) this.#flusher.directoryCreated(loaded.newParent)
+    if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
+  }
+
+  /**
+   * Checks one batch, gives it its offsets and patches them in; nothing is written yet. Fills `into`. The bytes must
+   * stay as they are until `commit`. A duplicate is no error: it is answered with the original's offsets, under acks=all
+   * once `into.lastOffset` is below the high watermark.
+   */
+  stage(batch: Uint8Array, apiVersion: number, into: AppendResult): void {
+    into.duplicate = false
+    into.logAppendTimeMs = -1
+    into.error = this.#stage(batch, apiVersion, into)
+  }
+
+  #stage(batch: Uint8Array, apiVersion: number, into: AppendResult): number {
+    if (this.state === 'offline') return Errors.KAFKA_STORAGE_ERROR
+    this.#limits.apiVersion = apiVersion
+    const error = analyzeBatch(batch, this.#limits)
+    if (error !== Errors.NONE) return error
+    if (batch.length > this.#config.segmentBytesMax) return Errors.RECORD_LIST_TOO_LARGE
+    const delta = lastOffsetDeltaAt(batch, 0)
+    const isIdempotent = producerIdAt(batch, 0) >= 0
+    if (isIdempotent) {
+      const refused = this.#checkProducer(batch, delta, into)
+      if (refused !== Errors.NONE || into.duplicate) return refused
+    }
+    if (this.#config.timestampType === 'LogAppendTime') {
+      // Stamps never go back, whatever the wall clock does.
+      this.#lastAppendMs = Math.max(this.#lastAppendMs, this.#env.clock.wallMs())
+      stampLogAppendTime(batch, this.#lastAppendMs)
+      into.logAppendTimeMs = this.#lastAppendMs
+    }
+    const baseOffset = this.#stagedEnd
+    patchAppend(batch, baseOffset, LEADER_EPOCH)
+    if (isIdempotent) this.#producers.append(batch, 0, baseOffset, this.#env.clock.wallMs())
+    into.baseOffset = baseOffset
+    into.lastOffset = baseOffset + delta
+    this.#stagedEnd = baseOffset + delta + 1
+    this.#round.add(batch, into.lastOffset, maxTimestampAt(batch, 0))
+    return Errors.NONE
+  }
+
+  #checkProducer(batch: Uint8Array, delta: number, into: AppendResult): number {
+    const verdict = this.#producers.check(batch, 0)
+    if (verdict !== Errors.DUPLICATE_SEQUENCE_NUMBER) return verdict
+    into.duplicate = true
+    into.baseOffset = this.#producers.duplicateBaseOffset
+    into.lastOffset = into.baseOffset + delta
+    if (this.#config.timestampType === 'LogAppendTime') {
+      into.logAppendTimeMs = this.#producers.duplicateTimestampMs
+    }
+    return Errors.NONE
+  }
+
+  /**
+   * Writes everything staged since the last commit and starts a sync if one is due. Returns an `Errors` code: other than
+   * NONE, all of it has failed and the log is as it was before.
+   */
+  commit(): number {
+    if (this.#round.count === 0) return Errors.NONE
+    try {
+      this.#round.write(this.active, this.offsets.logEnd, this.#config)
+    } catch (error) {
+      this.#undoRound(error as Error)
+      return Errors.KAFKA_STORAGE_ERROR
+    }
+    this.#countRound()
+    if (this.state === 'read-only') this.#setState('online', null)
+    this.#flusher.maybeStart()
+    this.#events.onAdvance(this)
+    return Errors.NONE
+  }
+
+  /** The round is in the files: counts and indexes it, moves the log end. */
+  #countRound(): void {
+    const { count, rolls, views, lastOffsets, maxTimestampsMs } = this.#round
+    let roll = 0
+    for (let index = 0; index < count; index++) {
+      if (roll < rolls.length && rolls[roll].index === index) this.#rollTo(rolls[roll++].segment)
+      const bytes = views[index].length
+      if (this.active.sizeBytes === 0) this.active.bornMs = this.#env.clock.monotonicMs()
+      this.active.addBatch(bytes, lastOffsets[index], maxTimestampsMs[index])
+      this.#checkpoints.appended(bytes)
+    }
+    this.#round.clear()
+    this.#producers.confirm()
+    this.#flusher.appended(this.active)
+    this.offsets.appended(this.#stagedEnd)
+    if (this.#config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
+  }
+
+  #rollTo(segment: Segment): void {
+    this.active.saveIndexes()
+    this.#flusher.appended(this.active)
+    this.segments.push(segment)
+    this.active = segment
+    this.#flusher.segmentCreated(segment, true)
+  }
+
+  #undoRound(error: Error): void {
+    let failure: Error | null = exhausted.has(errorCode(error)) ? null : error
+    try {
+      this.#round.undo(this.active)
+    } catch (second) {
+      failure ??= second as Error
+    }
+    this.#round.clear()
+    this.#producers.rollback()
+    this.#stagedEnd = this.offsets.logEnd
+    if (failure !== null) {
+      this.#fail(failure)
+      return
+    }
+    this.#setState('read-only', error.message)
+    this.#events.onAdvance(this)
+  }
+
+  /**
+   * Reads whole batches, starting with the one that holds `fetchOffset`, below the high watermark and within `maxBytes`
+   * and the region. Fills `into`; length 0 with `neededBytes` > 0 means that the first batch is larger than that, length
+   * 0 without means that there is nothing to read yet. Errors: OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR.
+   */
+  read(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
+    into.error = Errors.NONE
+    into.start = 0
+    into.length = 0
+    into.neededBytes = 0
+    into.nextOffset = fetchOffset
+    const { logStart, highWatermark, logEnd } = this.offsets
+    if (fetchOffset < logStart || fetchOffset > logEnd) {
+      into.error = Errors.OFFSET_OUT_OF_RANGE
+      return
+    }
+    if (fetchOffset >= highWatermark) return
+    try {
+      this.#reader.read(fetchOffset, maxBytes, region, into)
+    } catch {
+      // One failed read says nothing about the next.
+      into.length = 0
+      into.error = Errors.KAFKA_STORAGE_ERROR
+    }
+  }
+
+  readableBytes(segment: Segment): number {
+    if (segment === this.#readableSegment) return this.#readablePosition
+    return segment.baseOffset < this.#readableSegment.baseOffset ? segment.sizeBytes : 0
+  }
+
+  /**
+   * The first batch at or behind `fromOffset` and below the high watermark whose header promises a record of
+   * `timestampMs` or later; the caller decodes it. Null when there is none. Throws as the disk does.
+   */
+  findByTime(timestampMs: number, fromOffset = this.offsets.logStart): BatchLocation | null {
+    return findByTime(this, timestampMs, fromOffset)
+  }
+
+  /** The first batch with the largest timestamp below the high watermark; null when the log is empty. */
+  findMaxTimestamp(): BatchLocation | null {
+    return findMaxTimestamp(this)
+  }
+
+  /** Reads the batch at `location` into the start of `into`; returns its size, or 0 when it is gone or does not fit. */
+  readAt(location: BatchLocation, into: Uint8Array): number {
+    const segment = this.segments[floorSegment(this.segments, location.segment)]
+    if (segment.baseOffset !== location.segment || location.bytes > into.length) return 0
+    const got = readFully(segment.file(), into.subarray(0, location.bytes), location.position)
+    return got === location.bytes ? got : 0
+  }
+
+  /** Starts a sync if the policy says that one is due. */
+  flush(): void {
+    this.#flusher.maybeStart()
+  }
+
+  /** Resolves when no sync is in flight. Await it before `flushBlocking` and `close`. */
+  settled(): Promise<void> {
+    return this.#flusher.settled()
+  }
+
+  /**
+   * Syncs everything now, whatever the policy. False when that is not proven: the log is offline, or a sync is in flight
+   * (an error would be reported to only one of the two).
+   */
+  flushBlocking(): boolean {
+    if (this.state === 'offline' || this.#flusher.isSyncing) return false
+    try {
+      this.#flusher.syncNow()
+      return true
+    } catch (error) {
+      this.roundFailed(error as Error)
+      return false
+    }
+  }
+
+  /**
+   * Closes all files; the log is not used any more. With `clean`, first syncs and saves indexes and producer state, so
+   * that the next open need not scan. Returns whether that worked: only then may a clean shutdown be noted.
+   */
+  close({ clean }: { readonly clean: boolean }): boolean {
+    const isClean = clean && this.flushBlocking()
+    this.#flusher.stop()
+    if (isClean) {
+      this.active.saveIndexes()
+      this.#checkpoints.writeFinal(this.offsets.logEnd)
+      this.#checkpoints.writeSnapshot(this.offsets.logEnd, this.#snapshotOffsets)
+    }
+    for (const segment of this.segments) segment.closeFile()
+    return isClean
+  }
+
+  /** Closes without flushing and removes the directory. */
+  delete(): void {
+    this.close({ clean: false })
+    removeLog(this.#env.disk, this.#spec)
+  }
+
+  applyConfig(config: LogConfig): void {
+    this.#config = config
+    this.#limits.batchBytesMax = config.batchBytesMax
+    this.active.indexes.intervalBytes = config.indexIntervalBytes
+    this.#flusher.configure(config)
+    this.offsets.setReadableUnflushed(config.flushPolicy === 'os')
+    if (config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
+    this.#flusher.maybeStart()
+    this.#events.onAdvance(this)
+  }
+
+  describe(): PartitionDescription {
+    let sizeBytes = 0
+    for (const segment of this.segments) sizeBytes += segment.sizeBytes
+    return {
+      slot: this.slot,
+      logStartOffset: this.offsets.logStart,
+      highWatermark: this.offsets.highWatermark,
+      logEndOffset: this.offsets.logEnd,
+      sizeBytes,
+      segmentCount: this.segments.length,
+      state: this.state,
+      reason: this.reason,
+    }
+  }
+
+  roundStarted(): void {
+    // Between stage and commit the producers' state is ahead of the log end.
+    if (this.#round.count > 0) return
+    this.#checkpoints.maybeCapture(this.offsets.logEnd, this.#env.clock.wallMs())
+  }
+
+  roundDone(segment: Segment, position: number): void {
+    const { highWatermark, recoveryPoint } = this.offsets
+    if (highWatermark === recoveryPoint) this.#setReadable(segment, position)
+    this.#events.onAdvance(this)
+    this.#checkpoints.maybeWrite()
+  }
+
+  roundFailed(error: Error): void {
+    this.#fail(error)
+  }
+
+  #setReadable(segment: Segment, position: number): void {
+    this.#readableSegment = segment
+    this.#readablePosition = position
+  }
+
+  #fail(error: Error): void {
+    if (this.state === 'offline') return
+    this.#flusher.stop()
+    this.#setState('offline', error.message)
+    this.#events.onFailure(this, error)
+  }
+
+  #setState(state: LogState, reason: string | null): void {
+    this.state = state
+    this.reason = reason
+  }
 }

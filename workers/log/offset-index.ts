@@ -8,7 +8,7 @@
  * holds the target starts there or later.
  */
 import type { Disk } from '../../src/contracts/disk.ts'
-import { EntryFile } from './entry-file.ts'
+import { EntryFile, found } from './entry-file.ts'
 
 const ENTRY_BYTES = 8
 const relativeOffsetAt = (bytes: Buffer, at: number): number => bytes.readInt32BE(at)
@@ -36,7 +36,6 @@ export class OffsetIndex {
     if (!this.#entries.load()) return false
     if (this.#entries.count === 0) return true
     this.#entries.entry(this.#entries.count - 1)
-    const { found } = this.#entries
     const position = positionAt(found, 0)
     const sane = relativeOffsetAt(found, 0) >= 0 && position >= 0 && position < logBytes
     if (!sane) this.#entries.clear()
@@ -52,7 +51,7 @@ export class OffsetIndex {
   /** Position of a batch at or before the one that holds `offset`. */
   positionFor(offset: number): number {
     return this.#entries.floor(offset - this.baseOffset, relativeOffsetAt)
-      ? positionAt(this.#entries.found, 0)
+      ? positionAt(found, 0)
       : 0
   }
 
@@ -60,12 +59,14 @@ export class OffsetIndex {
   lastPosition(): number {
     if (this.#entries.count === 0) return 0
     this.#entries.entry(this.#entries.count - 1)
-    return positionAt(this.#entries.found, 0)
+    return positionAt(found, 0)
   }
 
-  /** Position of the newest indexed batch that starts at or before `position`. */
-  floorPosition(position: number): number {
-    return this.#entries.floor(position, positionAt) ? positionAt(this.#entries.found, 0) : 0
+  /** Last offset of the newest indexed batch that starts below `position`; -1 when there is none. */
+  lastOffsetBelow(position: number): number {
+    return this.#entries.floor(position - 1, positionAt)
+      ? this.baseOffset + relativeOffsetAt(found, 0)
+      : -1
   }
 
   save(): boolean {

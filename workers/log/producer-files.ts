@@ -16,7 +16,7 @@
  */
 import type { Disk } from '../../src/contracts/disk.ts'
 import { crc32c } from '../../src/protocol/crc32c.ts'
-import { logFilePath, replaceFile, unlinkIfThere } from './files.ts'
+import { logFilePath } from './files.ts'
 import { ProducerEntry, ProducerState, WINDOW_BATCHES } from './producer-state.ts'
 
 const VERSION = 1
@@ -146,37 +146,6 @@ export function readWindow(disk: Disk, path: string, offset: number): ProducerSt
     return decodeWindow(disk.readFile(path), offset)
   } catch {
     return null
-  }
-}
-
-/**
- * Writes a window file that proves `offset`, and keeps the one before it in case a crash tears this one. Failures are
- * swallowed: without it recovery reads more.
- */
-export class WindowFiles {
-  readonly #disk: Disk
-  readonly #directory: string
-  readonly #offsets: number[]
-
-  /** `offsets`: of the window files there are, ascending. */
-  constructor(disk: Disk, directory: string, offsets: readonly number[]) {
-    this.#disk = disk
-    this.#directory = directory
-    this.#offsets = [...offsets]
-  }
-
-  write(offset: number, bytes: Buffer): void {
-    if (this.#offsets.at(-1) === offset) this.#offsets.pop()
-    try {
-      replaceFile(this.#disk, logFilePath(this.#directory, offset, 'window'), bytes)
-      this.#offsets.push(offset)
-      while (this.#offsets.length > 2) {
-        const oldest = this.#offsets.shift()!
-        unlinkIfThere(this.#disk, logFilePath(this.#directory, oldest, 'window'))
-      }
-    } catch {
-      // A torn file fails its checksum and the one before it still stands.
-    }
   }
 }
 

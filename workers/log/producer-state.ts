@@ -9,6 +9,13 @@
  * round that could not be written.
  */
 import { Errors } from '../../src/protocol/errors.ts'
+import {
+  baseSequenceAt,
+  lastOffsetDeltaAt,
+  maxTimestampAt,
+  producerEpochAt,
+  producerIdAt,
+} from '../../src/protocol/record-batch.ts'
 
 /** Producers keep at most five batches in flight. */
 export const WINDOW_BATCHES = 5
@@ -27,7 +34,7 @@ export class ProducerEntry {
   round = -1
   readonly batches = new Float64Array(WINDOW_BATCHES * FIELDS)
 
-  /** Byte-free access: `age` 0 is the newest batch. */
+  /** `age` 0 is the newest batch. */
   slot(age: number): number {
     return ((this.newest + WINDOW_BATCHES - age) % WINDOW_BATCHES) * FIELDS
   }
@@ -88,12 +95,16 @@ export class ProducerState {
   duplicateTimestampMs = -1
 
   /**
-   * What appending this batch would mean: NONE, OUT_OF_ORDER_SEQUENCE_NUMBER, INVALID_PRODUCER_EPOCH, or
-   * DUPLICATE_SEQUENCE_NUMBER when it is one of the last five, which `duplicate…` then describe (clients never see that code).
+   * What appending the batch at bytes[at], of a producer with an id, would mean: NONE, OUT_OF_ORDER_SEQUENCE_NUMBER,
+   * INVALID_PRODUCER_EPOCH, or DUPLICATE_SEQUENCE_NUMBER when it is one of the last five, which `duplicate…` then
+   * describe (clients never see that code).
    */
-  check(producerId: number, epoch: number, firstSequence: number, lastSequence: number): number {
-    const entry = this.entries.get(producerId)
+  check(bytes: Uint8Array, at: number): number {
+    const entry = this.entries.get(producerIdAt(bytes, at))
     if (entry === undefined) return Errors.NONE
+    const epoch = producerEpochAt(bytes, at)
+    const firstSequence = baseSequenceAt(bytes, at)
+    const lastSequence = sequenceAfter(firstSequence, lastOffsetDeltaAt(bytes, at))
     if (epoch < entry.epoch) return Errors.INVALID_PRODUCER_EPOCH
     if (epoch > entry.epoch) {
       return firstSequence === 0 ? Errors.NONE : Errors.OUT_OF_ORDER_SEQUENCE_NUMBER
@@ -109,16 +120,12 @@ export class ProducerState {
     return firstSequence === expected ? Errors.NONE : Errors.OUT_OF_ORDER_SEQUENCE_NUMBER
   }
 
-  /** Remembers a batch that `check` accepted. `nowMs` is wall time, for expiry. */
-  append(
-    producerId: number,
-    epoch: number,
-    firstSequence: number,
-    lastSequence: number,
-    baseOffset: number,
-    timestampMs: number,
-    nowMs: number,
-  ): void {
+  /** Remembers the batch at bytes[at], which `check` accepted (or which is in the log). `nowMs` is wall time. */
+  append(bytes: Uint8Array, at: number, baseOffset: number, nowMs: number): void {
+    const producerId = producerIdAt(bytes, at)
+    const epoch = producerEpochAt(bytes, at)
+    const firstSequence = baseSequenceAt(bytes, at)
+    const lastSequence = sequenceAfter(firstSequence, lastOffsetDeltaAt(bytes, at))
     let entry = this.entries.get(producerId)
     if (entry === undefined) {
       if (this.entries.size >= PRODUCERS_MAX) this.#dropOldest()
@@ -133,7 +140,7 @@ export class ProducerState {
     if (epoch !== entry.epoch) entry.count = 0
     entry.epoch = epoch
     entry.lastUsedMs = nowMs
-    entry.push(firstSequence, lastSequence, baseOffset, timestampMs)
+    entry.push(firstSequence, lastSequence, baseOffset, maxTimestampAt(bytes, at))
   }
 
   #saveForUndo(producerId: number, entry: ProducerEntry | null): void {

@@ -2,6 +2,7 @@
  * Removes a log's directory. It is renamed first, so that a crash half-way leaves nothing that looks like a log.
  * Owner thread only.
  */
+import { dirname } from 'node:path'
 import type { PartitionSpec } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 
@@ -10,15 +11,10 @@ const TOPIC_CHARS_MAX = 200
 
 export function removeLog(disk: Disk, spec: PartitionSpec): void {
   if (!disk.exists(spec.directory)) return
-  const parent = parentOf(spec.directory)
+  const parent = dirname(spec.directory)
   const topic = spec.topic.slice(0, TOPIC_CHARS_MAX)
   const doomed = `${parent}/${topic}-${spec.partition}.${spec.topicId}-delete`
   if (disk.exists(doomed)) disk.removeTree(doomed)
   disk.rename(spec.directory, doomed)
   disk.removeTree(doomed)
-}
-
-export function parentOf(directory: string): string {
-  const slash = directory.lastIndexOf('/')
-  return slash <= 0 ? '/' : directory.slice(0, slash)
 }

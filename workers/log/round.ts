@@ -1,25 +1,36 @@
 /**
- * The batches one log takes in one turn of its owner, and how they reach the file. Owner thread only.
+ * The batches one log takes in one turn of its owner: staged, written together, rolled where due, or undone together.
+ * Owner thread only.
  *
- *   views over the arena   | small | small |  ...large...  | small |
- *   write calls            [ gathered, one ][ as it lies   ][ as it lies: alone ]
+ *   active segment                       created by this round
+ *   | counted bytes | batch 0 | batch 1 |   | batch 2 | batch 3 |     rolls = [ { index: 2, segment } ]
  *
- * Measured: one write of 10 KiB costs 5 µs, a gathering call for 50 pieces 12-16 µs (DESIGN.md section 1), so small
- * neighbours are copied together. The buffer for that belongs to the thread, not to the log.
+ * Nothing is counted here: the log does that once all bytes are in the files.
  */
-import type { Segment } from './segment.ts'
+import type { Clock } from '../../src/contracts/clock.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
+import type { LogConfig } from '../../src/contracts/log-config.ts'
+import { gatherWrite } from './gather-write.ts'
+import { Segment } from './segment.ts'
 
-/** Batches below this are copied together; copying larger ones costs more than the call it saves. */
-const SMALL_BYTES_MAX = 16 * 1024
-const GATHER_BYTES = 256 * 1024
-let gather: Buffer | null = null
+/** Positions in Kafka's index are signed 32-bit numbers, and so are offsets relative to the segment's. */
+const INT32_MAX = 2 ** 31 - 1
 
 export class Round {
-  /** How many of the arrays' slots count. They are reused from round to round. */
+  readonly #env: { readonly disk: Disk; readonly clock: Clock }
+  readonly #directory: string
+  /** How many slots of the arrays count. They are reused from round to round. */
   count = 0
   readonly views: Uint8Array[] = []
   readonly lastOffsets: number[] = []
   readonly maxTimestampsMs: number[] = []
+  /** Segments this round created, and the batch each begins with. */
+  readonly rolls: { readonly index: number; readonly segment: Segment }[] = []
+
+  constructor(env: { readonly disk: Disk; readonly clock: Clock }, directory: string) {
+    this.#env = env
+    this.#directory = directory
+  }
 
   add(batch: Uint8Array, lastOffset: number, maxTimestampMs: number): void {
     const index = this.count++
@@ -28,43 +39,68 @@ export class Round {
     this.maxTimestampsMs[index] = maxTimestampMs
   }
 
-  /** Writes batches [from, to) behind each other, starting at `position`. Throws as the disk does. */
-  write(segment: Segment, position: number, from: number, to: number): void {
-    let runStart = from
-    let runBytes = 0
-    let at = position
-    for (let index = from; index < to; index++) {
-      const bytes = this.views[index].length
-      const isSmall = bytes < SMALL_BYTES_MAX
-      if (isSmall && runBytes + bytes <= GATHER_BYTES) {
-        runBytes += bytes
-        continue
-      }
-      this.#writeRun(segment, at, runStart, index, runBytes)
-      at += runBytes
-      runStart = index
-      runBytes = bytes
-      if (isSmall) continue
-      segment.write(this.views[index], at)
-      at += bytes
-      runStart = index + 1
-      runBytes = 0
-    }
-    this.#writeRun(segment, at, runStart, to, runBytes)
+  clear(): void {
+    this.count = 0
+    this.rolls.length = 0
   }
 
-  #writeRun(segment: Segment, position: number, from: number, to: number, bytes: number): void {
-    if (from === to) return
-    if (to - from === 1) {
-      segment.write(this.views[from], position)
-      return
+  /** Writes all batches behind the counted bytes of `active`, rolling where due. Throws as the disk does. */
+  write(active: Segment, logEnd: number, config: LogConfig): void {
+    let segment = active
+    let start = segment.sizeBytes
+    let position = start
+    let from = 0
+    const isOld = position > 0 && this.#isRollDue(segment, config)
+    for (let index = 0; index < this.count; index++) {
+      const bytes = this.views[index].length
+      const isFull =
+        position + bytes > config.segmentBytesMax ||
+        this.lastOffsets[index] - segment.baseOffset > INT32_MAX
+      if (position > 0 && (isFull || (isOld && index === 0))) {
+        const baseOffset = index === 0 ? logEnd : this.lastOffsets[index - 1] + 1
+        const next = this.#roll(segment, position + bytes, index, baseOffset, config)
+        if (next !== null) {
+          gatherWrite(segment, start, this.views, from, index)
+          segment = next
+          start = 0
+          position = 0
+          from = index
+        }
+      }
+      position += bytes
     }
-    gather ??= Buffer.allocUnsafeSlow(GATHER_BYTES)
-    let at = 0
-    for (let index = from; index < to; index++) {
-      gather.set(this.views[index], at)
-      at += this.views[index].length
+    gatherWrite(segment, start, this.views, from, this.count)
+  }
+
+  #isRollDue(segment: Segment, config: LogConfig): boolean {
+    const ageMs = this.#env.clock.monotonicMs() - segment.bornMs
+    return ageMs >= config.segmentAgeMsMax || segment.indexes.isFull(config.indexBytesMax)
+  }
+
+  /** Null when no file can be made now and the old segment can take more for a while (up to twice its size). */
+  #roll(
+    old: Segment,
+    bytesWithoutRoll: number,
+    index: number,
+    baseOffset: number,
+    config: LogConfig,
+  ): Segment | null {
+    const { disk } = this.#env
+    const segment = new Segment(disk, this.#directory, baseOffset, config.indexIntervalBytes)
+    try {
+      segment.create()
+    } catch (error) {
+      const isRoomLeft = bytesWithoutRoll <= Math.min(2 * config.segmentBytesMax, INT32_MAX)
+      if (isRoomLeft && this.lastOffsets[index] - old.baseOffset <= INT32_MAX) return null
+      throw error
     }
-    segment.write(gather.subarray(0, bytes), position)
+    this.rolls.push({ index, segment })
+    return segment
+  }
+
+  /** Takes back what `write` did before it threw; throws when the disk does not let it. */
+  undo(active: Segment): void {
+    for (const { segment } of this.rolls) segment.remove()
+    active.truncateToCounted()
   }
 }

@@ -20,8 +20,9 @@ export class Segment implements Closable {
   readonly path: string
   readonly #disk: Disk
   readonly #directory: string
-  readonly #indexes: SegmentIndexes
-  #indexesLoaded = false
+  readonly #indexIntervalBytes: number
+  /** Null until somebody looks something up. */
+  #indexes: SegmentIndexes | null = null
   #file: DiskFile | null = null
   /** Pinned: the active segment and those that await a sync. The thread's limit does not close their files. */
   #pinned = false
@@ -38,13 +39,7 @@ export class Segment implements Closable {
     this.#directory = directory
     this.baseOffset = baseOffset
     this.path = logFilePath(directory, baseOffset, 'log')
-    this.#indexes = new SegmentIndexes(
-      disk,
-      baseOffset,
-      logFilePath(directory, baseOffset, 'index'),
-      logFilePath(directory, baseOffset, 'timeindex'),
-      indexIntervalBytes,
-    )
+    this.#indexIntervalBytes = indexIntervalBytes
   }
 
   /** Creates the log file, or takes over an empty one that a crash or a failed roll left. */
@@ -61,7 +56,7 @@ export class Segment implements Closable {
     }
     this.#pinned = true
     this.#sizeBytes = 0
-    this.#indexesLoaded = true
+    this.#indexes = this.#newIndexes()
   }
 
   /** Opens the file for appending; all of its bytes are taken for synced. */
@@ -108,7 +103,7 @@ export class Segment implements Closable {
 
   /** Counts one written batch and indexes it when an entry is due. */
   addBatch(batchBytes: number, lastOffset: number, maxTimestampMs: number): void {
-    this.#indexes.add(this.#sizeBytes, batchBytes, lastOffset, maxTimestampMs)
+    this.indexes.add(this.#sizeBytes, batchBytes, lastOffset, maxTimestampMs)
     this.#sizeBytes += batchBytes
   }
 
@@ -119,39 +114,37 @@ export class Segment implements Closable {
 
   /** The indexes, read from their files on first use; built anew when those are missing or cannot be right. */
   get indexes(): SegmentIndexes {
-    if (!this.#indexesLoaded) {
-      this.#indexesLoaded = true
-      if (!this.#indexes.load(this.sizeBytes)) this.rebuildIndexes()
+    if (this.#indexes === null) {
+      this.#indexes = this.#newIndexes()
+      if (!this.#indexes.load(this.sizeBytes)) this.#rebuildIndexes(this.#indexes)
     }
     return this.#indexes
   }
 
-  /** True when the index files are there and pass Kafka's sanity check. */
-  loadIndexes(): boolean {
-    this.#indexesLoaded = this.#indexes.load(this.sizeBytes)
-    if (!this.#indexesLoaded) this.#indexes.clear()
-    return this.#indexesLoaded
+  #newIndexes(): SegmentIndexes {
+    return new SegmentIndexes(
+      this.#disk,
+      this.baseOffset,
+      logFilePath(this.#directory, this.baseOffset, 'index'),
+      logFilePath(this.#directory, this.baseOffset, 'timeindex'),
+      this.#indexIntervalBytes,
+    )
   }
 
   /** Walks the headers and writes both indexes anew. Stops at the first bad header. */
-  rebuildIndexes(): void {
-    this.#indexesLoaded = true
-    this.#indexes.clear()
+  #rebuildIndexes(indexes: SegmentIndexes): void {
+    indexes.clear()
     const cursor = sharedCursor().start(this.file(), 0, this.sizeBytes)
     while (cursor.next() === 'batch') {
       const { position, batchBytes, lastOffset, maxTimestampMs } = cursor
-      this.#indexes.add(position, batchBytes, lastOffset, maxTimestampMs)
+      indexes.add(position, batchBytes, lastOffset, maxTimestampMs)
     }
-    this.#indexes.save()
+    indexes.save()
   }
 
   /** Saves the indexes if anything was added; they are caches, so a failure costs a rebuild, no data. */
   saveIndexes(): void {
-    if (this.#indexesLoaded) this.#indexes.save()
-  }
-
-  set indexIntervalBytes(bytes: number) {
-    this.#indexes.intervalBytes = bytes
+    this.#indexes?.save()
   }
 
   /** Position of a batch at or before the one that holds `offset`. */

@@ -7,7 +7,7 @@
  * Every record before that batch is older than the entry's timestamp.
  */
 import type { Disk } from '../../src/contracts/disk.ts'
-import { EntryFile } from './entry-file.ts'
+import { EntryFile, found } from './entry-file.ts'
 
 const ENTRY_BYTES = 12
 const timestampAt = (bytes: Buffer, at: number): number =>
@@ -41,7 +41,7 @@ export class TimeIndex {
     this.#lastTimestampMs = -1
     if (this.#entries.count === 0) return true
     this.#entries.entry(0)
-    const firstMs = timestampAt(this.#entries.found, 0)
+    const firstMs = timestampAt(found, 0)
     if (!this.last() || this.foundTimestampMs < firstMs || this.foundOffset < this.baseOffset) {
       this.#entries.clear()
       return false
@@ -78,11 +78,10 @@ export class TimeIndex {
     return this.#report(true)
   }
 
-  #report(found: boolean): boolean {
-    const bytes = this.#entries.found
-    this.foundTimestampMs = found ? timestampAt(bytes, 0) : -1
-    this.foundOffset = found ? this.baseOffset + relativeOffsetAt(bytes, 0) : -1
-    return found
+  #report(isFound: boolean): boolean {
+    this.foundTimestampMs = isFound ? timestampAt(found, 0) : -1
+    this.foundOffset = isFound ? this.baseOffset + relativeOffsetAt(found, 0) : -1
+    return isFound
   }
 
   save(): boolean {

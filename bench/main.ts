@@ -1,0 +1,64 @@
+/** Entry of `npm run bench -- NAME`: end-to-end benches by name, micro-benchmarks (*.bench.ts) by file. */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { runWire } from './wire.ts'
+import { UsageError } from './wire-options.ts'
+
+const microSuffix = '.bench.ts'
+
+const help = `Usage: npm run bench -- NAME [options]
+
+  list               names every bench
+  wire [options]     the Kafka port end to end, beside a floor server; see: npm run bench -- wire --help
+  NAME               a micro-benchmark of that name, one mechanism each
+
+Example: npm run bench -- wire --quick
+`
+
+async function main([name, ...args]: readonly string[]): Promise<number> {
+  if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
+    process.stdout.write(help)
+    return name === undefined ? 2 : 0
+  }
+  if (name === 'list') {
+    process.stdout.write(listBenches())
+    return 0
+  }
+  if (name === 'wire') return await runWire(args)
+  if (microNames().includes(name)) return await runMicro(name, args)
+  throw new UsageError(`no bench ${JSON.stringify(name)}: npm run bench -- list names them`)
+}
+
+function microNames(): string[] {
+  return readdirSync(import.meta.dirname)
+    .filter(file => file.endsWith(microSuffix))
+    .map(file => file.slice(0, -microSuffix.length))
+    .sort()
+}
+
+/** Each micro-benchmark is described by the first line of its head comment. */
+function listBenches(): string {
+  const lines = [`${'wire'.padEnd(12)}the Kafka port end to end, beside a floor server`]
+  for (const name of microNames()) {
+    const text = readFileSync(join(import.meta.dirname, name + microSuffix), 'utf8')
+    const about = /^\/\*\*\s*(?:\n \* )?(.*?)(?:\. |\.?\s*\*\/|\.?\n)/.exec(text)?.[1] ?? ''
+    lines.push(name.padEnd(12) + about)
+  }
+  return `${lines.join('\n')}\n`
+}
+
+async function runMicro(name: string, args: readonly string[]): Promise<number> {
+  const script = join(import.meta.dirname, name + microSuffix)
+  const child = spawn(process.execPath, ['--expose-gc', script, ...args], { stdio: 'inherit' })
+  const [code] = await once(child, 'exit')
+  return code ?? 1
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`bench: ${(error as Error).message}\n`)
+  process.exitCode = error instanceof UsageError ? 2 : 1
+}

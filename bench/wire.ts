@@ -1,0 +1,152 @@
+/**
+ * `npm run bench -- wire`: runs every case in turn and reports. Cases are interleaved: within a repeat the floor and
+ * odradek follow each other at every batch size, so that a drifting machine hits both.
+ *
+ *   repeat 1   floor 1/1 | odradek 1/1 | odradek 1/all | odradek 1/0 | floor 50/1 | odradek 50/1 | ... | consume | kcat
+ *   repeat 2   the same again                                                          (batch size / acks)
+ */
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import os from 'node:os'
+import { dirname, join } from 'node:path'
+import { kcatVersion, runKcat } from './kcat.ts'
+import { describeMachine } from './machine.ts'
+import { formatNumber } from './report.ts'
+import { killServers, startServer } from './server-process.ts'
+import { ensureBuilt, measureStart } from './start-up.ts'
+import { runCase, type WireCase } from './wire-cases.ts'
+import { parseWireOptions, type WireOptions, wireHelp } from './wire-options.ts'
+import { renderWire, verdictsOf, type WireResults } from './wire-report.ts'
+
+const projectData = join(import.meta.dirname, '..', 'data')
+const freeBytesMin = 8e9
+
+/** Runs the bench with the arguments behind `wire`. Resolves to the exit code; throws UsageError. */
+export async function runWire(args: readonly string[]): Promise<number> {
+  const options = parseWireOptions(args, os.totalmem())
+  if (options === null) {
+    process.stdout.write(wireHelp)
+    return 0
+  }
+  const parent = options.directory ?? projectData
+  mkdirSync(parent, { recursive: true })
+  const { bavail, bsize } = statfsSync(parent)
+  if (bavail * bsize < freeBytesMin) {
+    throw new Error(
+      `${parent}: ${formatNumber((bavail * bsize) / 1e9)} GB free, 8 GB wanted (--dir)`,
+    )
+  }
+  const directory = mkdtempSync(join(parent, 'bench-'))
+  const clean = () => {
+    killServers()
+    rmSync(directory, { recursive: true, force: true })
+  }
+  process.once('SIGINT', () => {
+    clean()
+    process.exit(130)
+  })
+  try {
+    const results = await measureAll(options, directory)
+    process.stdout.write(renderWire(results))
+    if (options.jsonPath !== null) writeJson(options.jsonPath, results)
+    return results.failures.length === 0 ? 0 : 1
+  } finally {
+    clean()
+  }
+}
+
+async function measureAll(options: WireOptions, directory: string): Promise<WireResults> {
+  const results: WireResults = {
+    startedAt: new Date().toISOString(),
+    machine: describeMachine(directory),
+    options,
+    readyLine: await readyLineOf(options, join(directory, 'ready')),
+    kcat: await kcatVersion(),
+    cases: planCases(options).map(wireCase => ({ wireCase, runs: [] })),
+    kcatRuns: [],
+    starts: [],
+    failures: [],
+  }
+  const attempt = async <T>(what: string, run: () => Promise<T>): Promise<T | null> => {
+    try {
+      return await run()
+    } catch (error) {
+      results.failures.push(`${what}: ${(error as Error).message}`)
+      progress(`${what}: FAILED: ${(error as Error).message}`)
+      return null
+    }
+  }
+  for (let repeat = 1; repeat <= options.repeatCount; repeat++) {
+    for (const { wireCase, runs } of results.cases) {
+      const what = `${repeat}/${options.repeatCount} ${nameOf(wireCase)}`
+      const figures = await attempt(what, () => runCase(wireCase, options, join(directory, 'case')))
+      runs.push(figures)
+      if (figures !== null) progress(`${what}: ${formatNumber(figures.messagesPerSecond)} msg/s`)
+    }
+    if (repeat <= options.kcatRepeatCount && results.kcat !== null) {
+      const runs = []
+      for (const server of options.servers) {
+        const run = () =>
+          runKcat(server, { ...options, lineCount: options.kcatLineCount }, join(directory, 'kcat'))
+        runs.push(
+          ...((await attempt(`${repeat}/${options.repeatCount} kcat, ${server}`, run)) ?? []),
+        )
+      }
+      if (runs.length > 0) results.kcatRuns.push(runs)
+    }
+  }
+  if (options.parts.includes('start') && options.servers.includes('odradek')) {
+    if (ensureBuilt()) progress('built dist/')
+    for (let start = 1; start <= options.startCount; start++) {
+      const figures = await attempt(`start ${start}`, () => measureStart(join(directory, 'start')))
+      if (figures === null) break
+      results.starts.push(figures)
+    }
+  }
+  return results
+}
+
+/** One start beforehand: shows the settings odradek runs with, and fails early when it does not run at all. */
+async function readyLineOf(options: WireOptions, directory: string): Promise<string | null> {
+  if (!options.servers.includes('odradek')) return null
+  const { odradekArguments } = options
+  const server = await startServer({ kind: 'odradek', directory, gcProbe: false, odradekArguments })
+  await server.stop()
+  server.remove()
+  return server.readyLine
+}
+
+function planCases({ batches, acks, parts, servers }: WireOptions): WireCase[] {
+  const cases: WireCase[] = []
+  if (parts.includes('produce')) {
+    for (const recordsPerBatch of batches) {
+      if (servers.includes('floor')) {
+        cases.push({ server: 'floor', mode: 'produce', recordsPerBatch, acks: 1 })
+      }
+      if (!servers.includes('odradek')) continue
+      // acks=1 next to the floor, acks=all next to acks=1: neighbours in time are compared.
+      const order = ([1, -1, 0] as const).filter(wanted => acks.includes(wanted))
+      for (const wanted of order) {
+        cases.push({ server: 'odradek', mode: 'produce', recordsPerBatch, acks: wanted })
+      }
+    }
+  }
+  if (parts.includes('consume') && servers.includes('odradek')) {
+    cases.push({ server: 'odradek', mode: 'consume', recordsPerBatch: 50, acks: 1 })
+  }
+  return cases
+}
+
+function nameOf({ server, mode, recordsPerBatch, acks }: WireCase): string {
+  if (mode === 'consume') return `${server} consume`
+  return `${server} produce, batch ${recordsPerBatch}, acks ${acks === -1 ? 'all' : acks}`
+}
+
+function writeJson(path: string, results: WireResults): void {
+  mkdirSync(dirname(path), { recursive: true })
+  const text = JSON.stringify({ ...results, verdicts: verdictsOf(results) }, null, 2)
+  writeFileSync(path, `${text}\n`)
+}
+
+function progress(text: string): void {
+  process.stderr.write(`${text}\n`)
+}

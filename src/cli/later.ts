@@ -1,0 +1,26 @@
+/** Commands whose names are promised and whose time has not come: refused with the reason instead of `unknown command`. */
+import type { Command } from 'commander'
+import { UsageError } from './failure.ts'
+
+const reasons: ReadonlyMap<string, string> = new Map([
+  ['groups', 'consumer groups come in a later version'],
+  ['workers', 'partitions are mapped to workers round-robin, moving them comes in a later version'],
+  ['bench', 'in a checkout: npm run bench -- wire'],
+  ['status', 'GET /readyz and /metrics of the HTTP port tell what it will show'],
+])
+
+export function register(program: Command): void {
+  for (const [name, why] of reasons) refuse(program, name, why)
+}
+
+/** Adds a hidden command that takes anything and always fails. */
+export function refuse(parent: Command, name: string, why: string): void {
+  parent
+    .command(name, { hidden: true })
+    .allowUnknownOption()
+    .allowExcessArguments()
+    .helpOption(false)
+    .action(() => {
+      throw new UsageError(`${name} is not there yet: ${why}`)
+    })
+}

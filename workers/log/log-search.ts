@@ -1,0 +1,84 @@
+/**
+ * Looks batches up by time (ListOffsets). Owner thread only. Only headers are read: what producers put there is
+ * believed (PROTOCOL.md 3.2 point 4), and the caller decodes the one batch that is found.
+ */
+import { sharedCursor } from './batch-cursor.ts'
+import { floorSegment, type Readable } from './log-reader.ts'
+import type { BatchLocation } from './results.ts'
+import type { Segment } from './segment.ts'
+
+/** The first readable batch that reaches `fromOffset` or beyond and has a largest timestamp of `timestampMs` or later. */
+export function findByTime(
+  log: Readable,
+  timestampMs: number,
+  fromOffset: number,
+): BatchLocation | null {
+  const { segments } = log
+  for (let index = floorSegment(segments, fromOffset); index < segments.length; index++) {
+    const segment = segments[index]
+    const limit = log.readableBytes(segment)
+    if (limit === 0 || segment.indexes.maxTimestampMs < timestampMs) continue
+    const found = findInSegment(segment, limit, timestampMs, fromOffset)
+    if (found !== null) return found
+  }
+  return null
+}
+
+function findInSegment(
+  segment: Segment,
+  limit: number,
+  timestampMs: number,
+  fromOffset: number,
+): BatchLocation | null {
+  const { times } = segment.indexes
+  // Everything before that entry's batch is older than its timestamp, and that is at most what is looked for.
+  const startOffset = times.floorByTime(timestampMs) ? times.foundOffset : segment.baseOffset
+  const position = segment.positionFor(Math.max(startOffset, fromOffset))
+  const cursor = sharedCursor().start(segment.file(), position, limit)
+  while (cursor.next() === 'batch') {
+    if (cursor.maxTimestampMs < timestampMs || cursor.lastOffset < fromOffset) continue
+    return {
+      baseOffset: cursor.baseOffset,
+      position: cursor.position,
+      bytes: cursor.batchBytes,
+      segment: segment.baseOffset,
+    }
+  }
+  return null
+}
+
+/** The first readable batch with the largest timestamp of all readable ones. */
+export function findMaxTimestamp(log: Readable): BatchLocation | null {
+  let best: BatchLocation | null = null
+  let bestMs = Number.NEGATIVE_INFINITY
+  for (const segment of log.segments) {
+    const limit = log.readableBytes(segment)
+    if (limit === 0) continue
+    const isWhole = limit === segment.sizeBytes
+    if (isWhole && best !== null && segment.indexes.maxTimestampMs <= bestMs) continue
+    const startOffset = startOfMax(segment, limit)
+    const cursor = sharedCursor().start(segment.file(), segment.positionFor(startOffset), limit)
+    while (cursor.next() === 'batch') {
+      if (cursor.maxTimestampMs <= bestMs) continue
+      bestMs = cursor.maxTimestampMs
+      best = {
+        baseOffset: cursor.baseOffset,
+        position: cursor.position,
+        bytes: cursor.batchBytes,
+        segment: segment.baseOffset,
+      }
+      if (isWhole && bestMs === segment.indexes.maxTimestampMs) break
+    }
+  }
+  return best
+}
+
+/** An offset before which no batch of file[0, limit) has the largest timestamp of that range. */
+function startOfMax(segment: Segment, limit: number): number {
+  const { indexes, baseOffset } = segment
+  if (limit === segment.sizeBytes) return Math.max(indexes.maxTimestampOffset, baseOffset)
+  // The newest time entry that speaks of readable batches only; newer batches can but exceed it.
+  const lastIndexed = indexes.offsets.lastOffsetBelow(limit)
+  if (lastIndexed < 0 || !indexes.times.floorByOffset(lastIndexed)) return baseOffset
+  return indexes.times.foundOffset
+}

@@ -1,0 +1,197 @@
+/**
+ * Brings a log's directory into memory: creates it, or trusts it after a clean stop (sizes, last index entries, a walk of
+ * at most an index interval), or recovers it. Owner thread only; blocks.
+ *
+ *   no segments -> first segment
+ *   clean       -> last segment's tail walks to the end of its file?  yes: done    no: recover
+ *   unclean     -> verdict (from the task, or scanned here) -> repair -> done
+ */
+import { dirname } from 'node:path'
+import type { Clock } from '../../src/contracts/clock.ts'
+import type { PartitionSpec, RecoveryVerdict } from '../../src/contracts/control.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
+import { sharedCursor } from './batch-cursor.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { type Listing, listLog, temporaryPath, unlinkIfThere } from './files.ts'
+import { ensurePartitionMetadata } from './partition-metadata.ts'
+import { readWindow } from './producer-files.ts'
+import type { ProducerState } from './producer-state.ts'
+import { rebuildProducers } from './rebuild-producers.ts'
+import { damageOf, provenOffsetOf, recoverLog } from './recovery.ts'
+import { isCurrent, repairLog } from './repair.ts'
+import { Segment } from './segment.ts'
+
+type Env = { readonly disk: Disk; readonly clock: Clock }
+
+export interface LoadedLog {
+  /** At least one; the last one is open for appending. */
+  readonly segments: Segment[]
+  readonly logEndOffset: number
+  readonly producers: ProducerState
+  readonly checkpoints: Checkpoints
+  /** Of Kafka's snapshot files. */
+  readonly snapshotOffsets: readonly number[]
+  /** The active segment's name is not synced yet. */
+  readonly isActiveNew: boolean
+  /** Where the directory's own name is not synced yet. */
+  readonly newParent: string | null
+  readonly recoveredBytes: number
+  readonly truncatedBytes: number
+}
+
+/** Throws an Error with `code`: the file system's, or EBADTOPIC. */
+export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
+  const { disk } = env
+  const { directory } = spec
+  if (!disk.exists(directory)) disk.mkdir(directory)
+  ensurePartitionMetadata(disk, directory, spec.topicId)
+  const listing = listLog(disk, directory)
+  if (listing.log.length === 0) return createLog(spec, env, listing)
+  if (!spec.recover) {
+    const loaded = loadClean(spec, env, listing)
+    if (loaded !== null) return loaded
+  }
+  return loadRecovered(spec, env)
+}
+
+function newSegment({ disk }: Env, spec: PartitionSpec, baseOffset: number): Segment {
+  return new Segment(disk, spec.directory, baseOffset, spec.config.indexIntervalBytes)
+}
+
+/** The directory is new, or lost all of its segments: offsets that were given out are not given out again. */
+function createLog(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog {
+  const { disk, clock } = env
+  const { directory, recoveryPoint } = spec
+  const logEndOffset = provenOffsetOf(disk, directory, listing, recoveryPoint)
+  const segment = newSegment(env, spec, logEndOffset)
+  segment.create()
+  const nowMs = clock.wallMs()
+  const { producers } = rebuildProducers(disk, directory, listing, logEndOffset, nowMs)
+  return {
+    segments: [segment],
+    logEndOffset,
+    producers,
+    checkpoints: new Checkpoints(disk, directory, producers, listing.window),
+    snapshotOffsets: listing.snapshot,
+    isActiveNew: true,
+    newParent: dirname(directory),
+    recoveredBytes: 0,
+    truncatedBytes: 0,
+  }
+}
+
+/** Null when the last segment does not look as a clean stop leaves it. */
+function loadClean(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog | null {
+  const { disk, clock } = env
+  const { directory } = spec
+  const segments = listing.log.map(baseOffset => newSegment(env, spec, baseOffset))
+  const active = segments.at(-1)!
+  active.openActive()
+  const logEndOffset = walkTail(active)
+  if (logEndOffset < provenOffsetOf(disk, directory, listing, spec.recoveryPoint)) {
+    active.closeFile()
+    return null
+  }
+  noteBirth(active, clock)
+  const { producers } = rebuildProducers(disk, directory, listing, logEndOffset, clock.wallMs())
+  return {
+    segments,
+    logEndOffset,
+    producers,
+    checkpoints: new Checkpoints(disk, directory, producers, listing.window),
+    snapshotOffsets: listing.snapshot,
+    isActiveNew: false,
+    newParent: null,
+    recoveredBytes: 0,
+    truncatedBytes: 0,
+  }
+}
+
+/** Walks from the last index entry to the end of the file; returns the next offset, or -1 when the walk breaks off. */
+function walkTail(segment: Segment): number {
+  const { indexes, sizeBytes, baseOffset } = segment
+  const start = indexes.offsets.lastPosition()
+  const cursor = sharedCursor().start(segment.file(), start, sizeBytes)
+  let nextOffset = start === 0 ? baseOffset : -1
+  let step = cursor.next()
+  while (step === 'batch') {
+    if (nextOffset >= 0 && cursor.baseOffset !== nextOffset) return -1
+    nextOffset = cursor.lastOffset + 1
+    indexes.noteTimestamp(cursor.maxTimestampMs, cursor.lastOffset)
+    step = cursor.next()
+  }
+  indexes.bytesSinceEntry = sizeBytes - start
+  return step === 'end' ? nextOffset : -1
+}
+
+/** The age of the segment, as far as its first batch tells. */
+function noteBirth(segment: Segment, clock: Clock): void {
+  segment.bornMs = clock.monotonicMs()
+  const cursor = sharedCursor().start(segment.file(), 0, segment.sizeBytes)
+  if (cursor.next() !== 'batch') return
+  const ageMs = clock.wallMs() - cursor.maxTimestampMs
+  if (cursor.maxTimestampMs >= 0 && ageMs > 0) segment.bornMs -= ageMs
+}
+
+function loadRecovered(spec: PartitionSpec, env: Env): LoadedLog {
+  const { disk, clock } = env
+  const { directory } = spec
+  const verdict = usableVerdict(spec, env)
+  const truncatedBytes = repairLog(disk, directory, verdict)
+  const kept = verdict.segments.filter(segment => damageOf(segment) !== 'left-out')
+  const last = kept.at(-1)!
+  const listing = listLog(disk, directory)
+  const segments = listing.log.map(baseOffset => newSegment(env, spec, baseOffset))
+  const active = segments.at(-1)!
+  active.openActive()
+  active.indexes.bytesSinceEntry = active.sizeBytes - active.indexes.offsets.lastPosition()
+  if (damageOf(last) === 'rot') active.indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
+  noteBirth(active, clock)
+  const logEndOffset = last.nextOffset
+  const producers =
+    recoveredProducers(disk, verdict, logEndOffset) ??
+    rebuildProducers(disk, directory, listing, logEndOffset, clock.wallMs()).producers
+  for (const name of listing.temporary) unlinkIfThere(disk, `${directory}/${name}`)
+  const checkpoints = new Checkpoints(disk, directory, producers, listing.window)
+  checkpoints.writeFinal(logEndOffset)
+  return {
+    segments,
+    logEndOffset,
+    producers,
+    checkpoints,
+    snapshotOffsets: listing.snapshot,
+    isActiveNew: false,
+    newParent: null,
+    recoveredBytes: verdict.segments.reduce((sum, segment) => sum + segment.fileBytes, 0),
+    truncatedBytes,
+  }
+}
+
+/** The task's verdict, if the files are still as it saw them; else one of our own. */
+function usableVerdict(spec: PartitionSpec, { disk, clock }: Env): RecoveryVerdict {
+  const { directory, verdict, recoveryPoint, config } = spec
+  if (verdict !== null && verdict.segments.length > 0 && isCurrent(disk, directory, verdict)) {
+    return verdict
+  }
+  return recoverLog(disk, {
+    directory,
+    recoveryPoint,
+    temporaryDirectory: directory,
+    indexIntervalBytes: config.indexIntervalBytes,
+    nowMs: clock.wallMs(),
+  })
+}
+
+/** The scan left the producers' state beside its indexes. */
+function recoveredProducers(
+  disk: Disk,
+  verdict: RecoveryVerdict,
+  logEndOffset: number,
+): ProducerState | null {
+  const indexPath = verdict.segments.findLast(segment => segment.offsetIndexPath !== null)
+  if (indexPath?.offsetIndexPath == null) return null
+  const path = temporaryPath(dirname(indexPath.offsetIndexPath), logEndOffset, 'window')
+  const producers = readWindow(disk, path, logEndOffset)
+  unlinkIfThere(disk, path)
+  return producers
+}

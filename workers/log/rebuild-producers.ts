@@ -1,0 +1,106 @@
+/**
+ * Producer state as of some offset, from the newest files and the batch headers behind them. Reads only. Owner threads
+ * and recovery tasks.
+ *
+ *   .window W              offset
+ *      |---- headers ------->|        windows are whole, so five batches are known at any point behind W
+ *
+ * Without a window file (a directory that Apache Kafka wrote) Kafka's snapshot gives one batch per producer, and the
+ * headers of the segment it lies in, and of those behind, fill the windows up as far as they reach.
+ */
+import type { Disk } from '../../src/contracts/disk.ts'
+import { baseSequenceAt, producerEpochAt, producerIdAt } from '../../src/protocol/record-batch.ts'
+import { BatchCursor } from './batch-cursor.ts'
+import { type Listing, logFilePath } from './files.ts'
+import { decodeSnapshot, newestWindow } from './producer-files.ts'
+import { ProducerState } from './producer-state.ts'
+
+const WINDOW_BYTES = 64 * 1024
+
+export interface ProducersAt {
+  readonly producers: ProducerState
+  /** Batches from here on have still to be added. */
+  readonly offset: number
+}
+
+/**
+ * The state as of `offset`, or as of a window file behind it. `nowMs` counts as the time of last use where none is known,
+ * so that nobody is forgotten too early.
+ */
+export function rebuildProducers(
+  disk: Disk,
+  directory: string,
+  listing: Listing,
+  offset: number,
+  nowMs: number,
+): ProducersAt {
+  const window = newestWindow(disk, directory, listing.window, Number.MAX_SAFE_INTEGER)
+  if (window !== null) {
+    if (window.offset >= offset) return window
+    replayHeaders(disk, directory, listing.log, window.offset, offset, window.producers, nowMs)
+    return { producers: window.producers, offset }
+  }
+  const producers = new ProducerState()
+  const snapshot = newestSnapshot(disk, directory, listing.snapshot, offset, nowMs)
+  const from = snapshot === null ? 0 : snapshot.offset
+  const start = listing.log.findLast(base => base <= from) ?? 0
+  replayHeaders(disk, directory, listing.log, start, offset, producers, nowMs)
+  for (const [producerId, entry] of snapshot?.producers.entries ?? []) {
+    if (!producers.entries.has(producerId)) producers.entries.set(producerId, entry)
+  }
+  return { producers, offset }
+}
+
+function newestSnapshot(
+  disk: Disk,
+  directory: string,
+  offsets: readonly number[],
+  offsetMax: number,
+  nowMs: number,
+): ProducersAt | null {
+  for (const offset of offsets.toReversed()) {
+    if (offset > offsetMax) continue
+    try {
+      const bytes = disk.readFile(logFilePath(directory, offset, 'snapshot'))
+      const producers = decodeSnapshot(bytes, nowMs)
+      if (producers !== null) return { producers, offset }
+    } catch {
+      // A cache: the one before, or the log itself, will do.
+    }
+  }
+  return null
+}
+
+/** Adds the producers' batches with a base offset in [from, to). */
+function replayHeaders(
+  disk: Disk,
+  directory: string,
+  baseOffsets: readonly number[],
+  from: number,
+  to: number,
+  producers: ProducerState,
+  nowMs: number,
+): void {
+  const cursor = new BatchCursor(WINDOW_BYTES)
+  for (const [index, baseOffset] of baseOffsets.entries()) {
+    if ((baseOffsets[index + 1] ?? Number.POSITIVE_INFINITY) <= from || baseOffset >= to) continue
+    const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r')
+    try {
+      cursor.start(file, 0, file.sizeBytes())
+      while (cursor.next() === 'batch') {
+        if (cursor.baseOffset >= to) break
+        if (cursor.baseOffset >= from) replayBatch(cursor, producers, nowMs)
+      }
+    } finally {
+      file.close()
+    }
+  }
+  producers.confirm()
+}
+
+/** Adds the batch under the cursor if a producer with an id sent it. */
+export function replayBatch(cursor: BatchCursor, producers: ProducerState, nowMs: number): void {
+  const { bytes, headerAt } = cursor
+  if (producerIdAt(bytes, headerAt) < 0 || baseSequenceAt(bytes, headerAt) < 0) return
+  producers.append(bytes, headerAt, cursor.baseOffset, nowMs)
+}

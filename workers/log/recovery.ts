@@ -1,0 +1,157 @@
+/**
+ * What a log directory holds after an unclean stop: a pure scan that changes no file of the log and leaves its findings
+ * in temporary ones. Runs on an owner thread for small tails and as a task (workers/tasks/recover-segment.ts) for large
+ * ones; repair.ts then acts on the verdict.
+ *
+ *   segments    | proven, not looked at | proven ... | tail, CRC checked | empty? |
+ *   proven offset: the newest window file, or what the caller knows, whichever is further
+ *
+ * Everything is judged against one rule: the log is dense. A batch that does not continue it is not part of it, however
+ * good its checksum (RELIABILITY A16).
+ */
+import type { RecoveryVerdict, SegmentVerdict } from '../../src/contracts/control.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
+import { type Listing, listLog, logFilePath, replaceFile, temporaryPath } from './files.ts'
+import { encodeWindow, newestWindow } from './producer-files.ts'
+import { type ProducersAt, rebuildProducers, replayBatch } from './rebuild-producers.ts'
+import { type SegmentScan, scanSegment } from './scan-segment.ts'
+import { SegmentIndexes } from './segment-indexes.ts'
+
+export interface RecoveryInput {
+  readonly directory: string
+  /** Everything below is known to be synced; 0 when unknown. */
+  readonly recoveryPoint: number
+  /** For the rebuilt indexes; on the same file system as the log. */
+  readonly temporaryDirectory: string
+  /** Kafka's index.interval.bytes. */
+  readonly indexIntervalBytes: number
+  /** Wall time, for the expiry of producers. */
+  readonly nowMs: number
+}
+
+/** First word of a verdict's `error`: what repair.ts does about it. */
+export type Damage = 'torn' | 'suspect' | 'left-out' | 'rot'
+
+export function damageOf(verdict: SegmentVerdict): Damage | null {
+  return verdict.error === null ? null : (verdict.error.split(':', 1)[0] as Damage)
+}
+
+/** Below this everything was synced once, by what the files themselves say and by what the caller knows. */
+export function provenOffsetOf(
+  disk: Disk,
+  directory: string,
+  listing: Listing,
+  recoveryPoint: number,
+): number {
+  const newest = newestWindow(disk, directory, listing.window, Number.MAX_SAFE_INTEGER)
+  return Math.max(recoveryPoint, newest?.offset ?? 0)
+}
+
+/** Scans the segments that reach beyond the proven offset. Throws as the disk does. */
+export function recoverLog(disk: Disk, input: RecoveryInput): RecoveryVerdict {
+  const { directory } = input
+  const listing = listLog(disk, directory)
+  const provenOffset = provenOffsetOf(disk, directory, listing, input.recoveryPoint)
+  const first = listing.log.findLastIndex(base => base <= provenOffset)
+  const tail = listing.log.slice(Math.max(0, first))
+  if (tail.length === 0) return { segments: [] }
+  const producersAt = rebuildProducers(disk, directory, listing, tail[0], input.nowMs)
+  const verdicts: SegmentVerdict[] = []
+  let expected = tail[0]
+  let isCut = false
+  for (const [index, baseOffset] of tail.entries()) {
+    // A hole below the proven offset is rot and stays; above it the log ends where it stops being dense.
+    isCut ||= baseOffset < expected || (baseOffset > expected && baseOffset > provenOffset)
+    if (isCut) {
+      verdicts.push(leaveOut(disk, directory, baseOffset, expected))
+      continue
+    }
+    const isLast = index === tail.length - 1
+    const verdict = recoverSegment(disk, input, baseOffset, provenOffset, producersAt, isLast)
+    verdicts.push(verdict)
+    expected = verdict.nextOffset
+    isCut = verdict.validBytes < verdict.fileBytes
+  }
+  const path = temporaryPath(input.temporaryDirectory, expected, 'window')
+  replaceFile(disk, path, encodeWindow(producersAt.producers, expected))
+  return { segments: verdicts }
+}
+
+function recoverSegment(
+  disk: Disk,
+  input: RecoveryInput,
+  baseOffset: number,
+  provenOffset: number,
+  { producers, offset: producersOffset }: ProducersAt,
+  isLast: boolean,
+): SegmentVerdict {
+  const offsetIndexPath = temporaryPath(input.temporaryDirectory, baseOffset, 'index')
+  const timeIndexPath = temporaryPath(input.temporaryDirectory, baseOffset, 'timeindex')
+  const { indexIntervalBytes: interval } = input
+  const indexes = new SegmentIndexes(disk, baseOffset, offsetIndexPath, timeIndexPath, interval)
+  let batches = 0
+  const scan = scanSegment({
+    disk,
+    path: logFilePath(input.directory, baseOffset, 'log'),
+    firstOffset: baseOffset,
+    provenOffset,
+    onBatch(cursor, isBehindRot) {
+      batches++
+      if (isBehindRot) indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
+      const { position, batchBytes, lastOffset, maxTimestampMs } = cursor
+      indexes.add(position, batchBytes, lastOffset, maxTimestampMs)
+      if (cursor.baseOffset >= producersOffset) replayBatch(cursor, producers, input.nowMs)
+    },
+  })
+  producers.confirm()
+  if (batches > 0) indexes.save()
+  // What was acknowledged once is never given out again, even if it is gone.
+  const isShort = isLast && scan.validBytes === scan.fileBytes && scan.nextOffset < provenOffset
+  return {
+    baseOffset,
+    validBytes: scan.validBytes,
+    fileBytes: scan.fileBytes,
+    nextOffset: isShort ? provenOffset : scan.nextOffset,
+    maxTimestampMs: indexes.maxTimestampMs,
+    offsetIndexPath: batches > 0 ? offsetIndexPath : null,
+    timeIndexPath: batches > 0 ? timeIndexPath : null,
+    error: describe(scan, isShort ? provenOffset : scan.nextOffset),
+  }
+}
+
+function describe(scan: SegmentScan, nextOffset: number): string | null {
+  const cutBytes = scan.fileBytes - scan.validBytes
+  if (scan.ending === 'torn') {
+    return `torn: ${cutBytes} bytes from position ${scan.validBytes} on hold no whole batch`
+  }
+  if (scan.ending === 'suspect') {
+    return `suspect: a bad batch at position ${scan.validBytes}, valid ones behind it`
+  }
+  if (scan.rottenBytes > 0) return `rot: ${scan.rottenBytes} bytes below the synced end are bad`
+  if (nextOffset > scan.nextOffset) {
+    return `rot: offsets ${scan.nextOffset} to ${nextOffset - 1} were synced and are gone`
+  }
+  return null
+}
+
+/** A segment behind the end of the log. */
+function leaveOut(
+  disk: Disk,
+  directory: string,
+  baseOffset: number,
+  expected: number,
+): SegmentVerdict {
+  const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r')
+  const fileBytes = file.sizeBytes()
+  file.close()
+  return {
+    baseOffset,
+    validBytes: 0,
+    fileBytes,
+    nextOffset: expected,
+    maxTimestampMs: -1,
+    offsetIndexPath: null,
+    timeIndexPath: null,
+    error: `left-out: begins at offset ${baseOffset}, the log ends at ${expected}`,
+  }
+}

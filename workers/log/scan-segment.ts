@@ -1,0 +1,151 @@
+/**
+ * Checks the records file of one segment: which prefix of it is the log's, and what lies behind. Changes nothing.
+ * Owner threads (small tails) and recovery tasks.
+ *
+ *            position of `provenOffset`
+ *   | batch | batch | batch | batch | ba??? | batch? |
+ *     headers only    | CRC too       ^ first bad: torn (nothing valid behind) or suspect (valid batches behind): cut
+ *
+ * Below the proven offset a bad batch is rot: it was whole once and synced. Nothing is cut then, the scan goes on at the
+ * next batch that can belong here, and readers get an error in between (RELIABILITY 2.4).
+ */
+import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
+import { BATCH_HEADER_BYTES, batchBytesAt, magicAt } from '../../src/protocol/record-batch.ts'
+import { BatchCursor } from './batch-cursor.ts'
+import { readFully } from './files.ts'
+
+/** Large enough for the default largest batch, so that its CRC is computed in one go. */
+const WINDOW_BYTES = 1024 * 1024 + 64 * 1024
+const SEARCH_BYTES = 256 * 1024
+const MAGIC_AT = 16
+
+export type Ending = 'whole' | 'torn' | 'suspect'
+
+export interface SegmentScan {
+  /** What is to be kept. */
+  readonly validBytes: number
+  readonly fileBytes: number
+  readonly nextOffset: number
+  readonly ending: Ending
+  /** Ranges below the proven offset that no longer hold what they held. */
+  readonly rottenBytes: number
+}
+
+export interface ScanInput {
+  readonly disk: Disk
+  readonly path: string
+  /** Offset the first batch must have: the log is dense. */
+  readonly firstOffset: number
+  /** Everything below was synced once. */
+  readonly provenOffset: number
+  /** Called for every batch that is kept, in order. `isBehindRot`: the first one after a bad range. */
+  onBatch(cursor: BatchCursor, isBehindRot: boolean): void
+}
+
+let cursor: BatchCursor | null = null
+
+export function scanSegment(input: ScanInput): SegmentScan {
+  const file = input.disk.open(input.path, 'r')
+  try {
+    return scanFile(file, input)
+  } finally {
+    file.close()
+  }
+}
+
+function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
+  const fileBytes = file.sizeBytes()
+  cursor ??= new BatchCursor(WINDOW_BYTES)
+  cursor.start(file, 0, fileBytes)
+  let nextOffset = input.firstOffset
+  let rottenBytes = 0
+  let isBehindRot = false
+  for (;;) {
+    const step = cursor.look()
+    if (step === 'end') break
+    if (step === 'batch' && isNext(cursor, nextOffset, input.provenOffset)) {
+      nextOffset = cursor.lastOffset + 1
+      input.onBatch(cursor, isBehindRot)
+      isBehindRot = false
+      cursor.moveTo(cursor.position + cursor.batchBytes)
+      continue
+    }
+    const badAt = cursor.position
+    const isRot = nextOffset < input.provenOffset
+    const offsetMax = isRot ? input.provenOffset : Number.MAX_SAFE_INTEGER
+    const goodAt = findBatch(cursor, file, badAt, fileBytes, nextOffset, offsetMax)
+    if (!isRot) {
+      const ending = goodAt < 0 ? 'torn' : 'suspect'
+      return { validBytes: badAt, fileBytes, nextOffset, ending, rottenBytes }
+    }
+    rottenBytes += (goodAt < 0 ? fileBytes : goodAt) - badAt
+    if (goodAt < 0) break
+    cursor.moveTo(goodAt)
+    cursor.look()
+    nextOffset = cursor.baseOffset
+    isBehindRot = true
+  }
+  return { validBytes: fileBytes, fileBytes, nextOffset, ending: 'whole', rottenBytes }
+}
+
+/** Batches that were synced once are believed by their headers; the scrub looks for rot in them. */
+function isNext(at: BatchCursor, nextOffset: number, provenOffset: number): boolean {
+  return at.baseOffset === nextOffset && (at.lastOffset < provenOffset || at.crcMatches())
+}
+
+/**
+ * Position of the first valid batch behind `badAt` with a base offset in (offset, offsetMax]; -1 when there is none.
+ * Looks first where the bad batch says that it ends: if only its records are damaged, what a producer put into them is
+ * not taken for a batch of the log.
+ */
+function findBatch(
+  at: BatchCursor,
+  file: DiskFile,
+  badAt: number,
+  fileBytes: number,
+  offset: number,
+  offsetMax: number,
+): number {
+  const isOurs = (position: number): boolean => {
+    at.moveTo(position)
+    return (
+      at.look() === 'batch' &&
+      at.baseOffset > offset &&
+      at.baseOffset <= offsetMax &&
+      at.crcMatches()
+    )
+  }
+  at.moveTo(badAt)
+  if (at.look() === 'batch') {
+    const behind = badAt + at.batchBytes
+    if (isOurs(behind)) return behind
+  }
+  const bytes = Buffer.allocUnsafeSlow(SEARCH_BYTES)
+  for (let start = badAt; start < fileBytes; start += SEARCH_BYTES - BATCH_HEADER_BYTES) {
+    const got = readFully(file, bytes, start)
+    const found = searchWindow(bytes, got, start, fileBytes, isOurs)
+    if (found >= 0) return found
+    if (got < SEARCH_BYTES) break
+  }
+  return -1
+}
+
+function searchWindow(
+  bytes: Buffer,
+  got: number,
+  start: number,
+  fileBytes: number,
+  isOurs: (position: number) => boolean,
+): number {
+  const end = got - BATCH_HEADER_BYTES
+  // Runs of zeros and the like are skipped by native code: a header needs magic 2 in its place.
+  let magic = bytes.indexOf(2, MAGIC_AT)
+  while (magic >= 0 && magic - MAGIC_AT <= end) {
+    const at = magic - MAGIC_AT
+    const size = batchBytesAt(bytes, at)
+    const canBe = size >= BATCH_HEADER_BYTES && size <= fileBytes - start - at
+    if (canBe && magicAt(bytes, at) === 2 && isOurs(start + at)) return start + at
+    magic = bytes.indexOf(2, magic + 1)
+  }
+  return -1
+}
