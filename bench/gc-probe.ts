@@ -57,8 +57,6 @@ function toggle(): void {
 
 if (directory !== undefined) {
   const channel = new BroadcastChannel('odradek-bench-gc')
-  // Node's BroadcastChannel has unref(); the DOM type that @types/node gives it has not.
-  ;(channel as unknown as { unref(): void }).unref()
   if (isMainThread) {
     process.on('SIGUSR2', () => {
       channel.postMessage(null)
@@ -67,4 +65,7 @@ if (directory !== undefined) {
   } else {
     channel.onmessage = toggle
   }
+  // Last, because a handler refs it again: a thread that has nothing else to do shall end. The DOM type that
+  // @types/node gives it has no unref(), Node's has.
+  ;(channel as unknown as { unref(): void }).unref()
 }

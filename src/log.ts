@@ -76,6 +76,7 @@ function cleanFields(fields: Record<string, unknown>, depth = 1): Record<string,
 function cleanValue(value: unknown, depth: number): unknown {
   if (typeof value === 'string') return cut(value, fieldCharsMax)
   if (typeof value !== 'object' || value === null || value instanceof Error) return value
+  if (value instanceof Date) return value.toJSON()
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`
   if (depth >= fieldDepthMax) return '[deeper]'
   if (Array.isArray(value)) return value.map(item => cleanValue(item, depth + 1))

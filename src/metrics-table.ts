@@ -12,7 +12,7 @@ export interface MetricRow {
   readonly perThread?: true
 }
 
-/** Names of the request types that get a series of their own; all others count as `other`. Keys are Kafka's API keys. */
+/** Kafka's API keys, and the names of those that get a series of their own; all others count as `other`. */
 export const apiNames: readonly (readonly [apiKey: number, name: string])[] = [
   [0, 'Produce'],
   [1, 'Fetch'],

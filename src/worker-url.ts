@@ -6,7 +6,7 @@ import { extname } from 'node:path'
 
 export type WorkerName = 'partition-owner' | 'tasks/recover-segment' | 'tasks/find-record'
 
-/** @returns URL to give to `new Worker` or to the task pool. `src` names workers this way only, it never imports them. */
+/** @returns URL for `new Worker` or the task pool. `src` names workers this way only, it never imports them. */
 export function workerUrl(name: WorkerName): URL {
   const extension = extname(new URL(import.meta.url).pathname)
   return new URL(`../workers/${name}${extension}`, import.meta.url)

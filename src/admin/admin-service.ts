@@ -82,7 +82,8 @@ export class AdminService {
       this.#catalog.drop(record.name)
     }
     if (unfinished.length > 0) await this.#catalog.save()
-    await Promise.all(this.#catalog.all().map(record => this.#open(record)))
+    const opened = await Promise.all(this.#catalog.all().map(record => this.#open(record)))
+    for (const topic of opened) this.#topics.add(topic)
   }
 
   /** All topics, internal ones too, in order of creation. */
@@ -233,6 +234,7 @@ export class AdminService {
       await this.#catalog.save()
       topic = await this.#open(record)
       refuseUnopened(topic)
+      this.#topics.add(topic)
       return topic
     } catch (error) {
       await this.#undoCreation(record, topic)
@@ -241,7 +243,6 @@ export class AdminService {
   }
 
   async #undoCreation(record: TopicRecord, topic: Topic | null): Promise<void> {
-    if (topic !== null) this.#topics.remove(topic)
     try {
       if (topic !== null) await this.#host.delete(topic.partitions)
       this.#catalog.drop(record.name)
@@ -258,7 +259,6 @@ export class AdminService {
     const log = toLogConfig(configs, this.#config.topicDefaults)
     const topic: Topic = { name: record.name, id: record.id, configs, partitions: [], log }
     topic.partitions.push(...(await this.#openPartitions(topic, 0, record.partitions)))
-    this.#topics.add(topic)
     return topic
   }
 

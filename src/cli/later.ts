@@ -21,6 +21,7 @@ export function refuse(parent: Command, name: string, why: string): void {
     .allowExcessArguments()
     .helpOption(false)
     .action(() => {
-      throw new UsageError(`${name} is not there yet: ${why}`)
+      const path = parent.parent === null ? name : `${parent.name()} ${name}`
+      throw new UsageError(`${path} is not there yet: ${why}`)
     })
 }

@@ -9,7 +9,7 @@ export interface DumpFlags {
 }
 
 export function register(program: Command): void {
-  const log = program.command('log').description('Look into segment files.')
+  const log = program.command('log').description('Look into segment files.').helpCommand(false)
   withExamples(log, ['odradek log dump data/clicks-0/00000000000000000000.log'])
   const dump = log
     .command('dump')

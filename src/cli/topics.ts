@@ -17,7 +17,10 @@ interface CreateFlags extends ClientFlags {
 }
 
 export function register(program: Command): void {
-  const topics = program.command('topics').description('Create, list, describe, alter, delete.')
+  const topics = program
+    .command('topics')
+    .description('Create, list, describe, alter, delete.')
+    .helpCommand(false)
   withExamples(topics, ['odradek topics create clicks --partitions 8', 'odradek topics list'])
   registerCreate(topics)
   registerAlter(topics)
@@ -156,7 +159,7 @@ async function printTable<Row>(
   const table = new Table({
     head: columns.map(([heading]) => colors.bold(heading.toUpperCase())),
     chars: { ...Object.fromEntries(lines.map(line => [line, ''])), middle: '  ' },
-    style: { 'padding-left': 0, 'padding-right': 0, head: [] },
+    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
   })
   for (const row of rows) table.push(columns.map(([, cell]) => String(cell(row))))
   print(table.toString().replace(/ +$/gm, ''))

@@ -1,12 +1,12 @@
 /** Topics from outside: create, list, describe, grow, delete. What the command line's `topics` is made of. */
 
 import { zeroUuid } from '../protocol/bytes.ts'
-import { Errors } from '../protocol/errors.ts'
+import { Errors, errorName, KafkaError } from '../protocol/errors.ts'
 import { CreatePartitions } from '../protocol/messages/create-partitions.ts'
 import { CreateTopics } from '../protocol/messages/create-topics.ts'
 import { DeleteTopics } from '../protocol/messages/delete-topics.ts'
 import { DescribeConfigs } from '../protocol/messages/describe-configs.ts'
-import { type ClientOptions, Cluster, topicError } from './cluster.ts'
+import { type ClientOptions, Cluster } from './cluster.ts'
 import type { Connection } from './connection.ts'
 import { earliestTimestamp, latestTimestamp, listOffsets } from './list-offsets.ts'
 
@@ -85,7 +85,7 @@ export class Admin {
     })
     const row = answer.topics[0]
     if (row.errorCode !== Errors.NONE) {
-      throw topicError(row.errorCode, `topic ${topic.name}`, row.errorMessage)
+      throw refused(row.errorCode, topic.name, row.errorMessage)
     }
     return { name: row.name, id: row.topicId, partitions: row.numPartitions }
   }
@@ -100,7 +100,7 @@ export class Admin {
     })
     const row = answer.responses[0]
     if (row.errorCode !== Errors.NONE) {
-      throw topicError(row.errorCode, `topic ${name}`, row.errorMessage)
+      throw refused(row.errorCode, name, row.errorMessage)
     }
     this.#cluster.forget(name)
   }
@@ -115,7 +115,7 @@ export class Admin {
     })
     const row = answer.results[0]
     if (row.errorCode !== Errors.NONE) {
-      throw topicError(row.errorCode, `topic ${name}`, row.errorMessage)
+      throw refused(row.errorCode, name, row.errorMessage)
     }
     this.#cluster.forget(name)
   }
@@ -158,7 +158,7 @@ export class Admin {
     })
     const row = answer.results[0]
     if (row.errorCode !== Errors.NONE) {
-      throw topicError(row.errorCode, `topic ${name}`, row.errorMessage)
+      throw refused(row.errorCode, name, row.errorMessage)
     }
     return row.configs.map(config => ({
       name: config.name,
@@ -189,4 +189,12 @@ export class Admin {
     const { controllerId } = await this.#cluster.metadata([])
     return this.#cluster.connection(controllerId)
   }
+}
+
+/** The broker's own words where it has some, they name the topic; else ours. */
+function refused(code: number, topic: string, detail: string | null): KafkaError {
+  if (code === Errors.UNKNOWN_TOPIC_OR_PARTITION) {
+    return new KafkaError(code, `topic ${topic} does not exist`)
+  }
+  return new KafkaError(code, detail ?? `topic ${topic}: ${errorName(code)}`)
 }

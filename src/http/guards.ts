@@ -32,7 +32,7 @@ export function hostNamesOf(...configured: readonly (string | undefined)[]): Rea
   return names
 }
 
-/** @returns the Host header, or null for HTTP/1.0 without one (health checks of load balancers; no browser does that). */
+/** @returns the Host header; null for HTTP/1.0 without one (health checks of load balancers, never browsers). */
 function singleHost(request: IncomingMessage): string | null {
   let count = 0
   for (let i = 0; i < request.rawHeaders.length; i += 2) {

@@ -1,6 +1,6 @@
 /**
- * Bounds of JSON bodies, checked before anything is parsed. Dispatcher thread, so a body is small: what may be large has
- * a type of its own (octet-stream, NDJSON).
+ * Bounds of JSON bodies, checked before anything is parsed. Dispatcher thread, so a body is small: what may be large
+ * has a type of its own (octet-stream, NDJSON).
  */
 import type { FastifyInstance } from 'fastify'
 import { HttpProblem } from './problem.ts'

@@ -1,5 +1,5 @@
 /**
- * The HTTP listener: fastify with the bounds of RELIABILITY.md section 4. Dispatcher thread. broker.ts imports this file
+ * The HTTP listener: fastify, with bounds on everything a client sends. Dispatcher thread. broker.ts imports this file
  * after the Kafka port answers, so that loading fastify does not delay the first client.
  */
 import type { AddressInfo, Socket } from 'node:net'

@@ -21,6 +21,8 @@ interface PrivateHandle {
 }
 interface SocketInternals {
   _handle: PrivateHandle | null
+  /** Whose connection count the socket lowers when it is destroyed. */
+  _server: net.Server | null
 }
 
 /** Puts `sink` behind an accepted socket (of a server with `pauseOnConnect`) and starts reading. */
@@ -42,7 +44,12 @@ export function attachSink(accepted: net.Socket, sink: ReadSink, path: ReadPath)
       callback: (n: number) => sink.received(n),
     },
   }
-  return new net.Socket(options as unknown as net.SocketConstructorOpts)
+  const socket = new net.Socket(options as unknown as net.SocketConstructorOpts)
+  // Without this the server waits for the emptied first socket for ever when it closes.
+  const adopted = socket as unknown as SocketInternals
+  adopted._server = internals._server
+  internals._server = null
+  return socket
 }
 
 /** Points the next read at another place; needed when the promised target changed while reading was stopped. */

@@ -79,10 +79,18 @@ describe('log', () => {
       log.info({ headers: { authorization: 'Basic hunter2' }, saslAuthBytes: 'hunter2' }, 'b')
       log.info({ headers: { Authorization: 'Basic hunter2' } }, 'c')
       log.info({ users: [{ name: 'u', PASSWORD: 'hunter2' }] }, 'd')
-      log.info({ frame: Buffer.from('hunter2'), a: { b: { c: { d: { e: 'hunter2' } } } } }, 'e')
+      log.info(
+        {
+          at: new Date(0),
+          frame: Buffer.from('hunter2'),
+          a: { b: { c: { d: { e: 'hunter2' } } } },
+        },
+        'e',
+      )
     })
     expect(lines[0].config.user).toBe('u')
     expect(text).not.toContain('hunter2')
+    expect(lines.at(-1)).toMatchObject({ frame: '[7 bytes]', at: '1970-01-01T00:00:00.000Z' })
   })
 
   test('lines are on stderr, and none is lost when the process exits at once', () => {

@@ -45,9 +45,9 @@ describe('task pool', () => {
     const pool = startPool({ threadsMax: 2 })
     const shared = new SharedArrayBuffer(4)
     const answers = await Promise.all(
-      Array.from({ length: 20 }, (_, n) => pool.run<Squared>(task('square'), { n, shared })),
+      Array.from({ length: 20 }, (_, i) => pool.run<Squared>(task('square'), { n: i + 1, shared })),
     )
-    expect(answers.map(answer => answer.square)).toEqual(answers.map((_, n) => n * n))
+    expect(answers.map(answer => answer.square)).toEqual(answers.map((_, i) => (i + 1) ** 2))
     expect(new Set(answers.map(answer => answer.threadId)).has(0)).toBe(false)
     expect(new Int32Array(shared)[0]).toBeGreaterThan(0)
   })

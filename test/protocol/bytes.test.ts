@@ -281,3 +281,16 @@ test('tagged values of every size carry their size', () => {
     expect(hex(bytes), `${size}`).toBe(wanted)
   }
 })
+
+test('a tag whose size needs a second byte just where the slab ends', () => {
+  for (let before = 65_536 - 4 - 210; before < 65_536 - 4 - 190; before++) {
+    const bytes = written(w => {
+      for (let i = 0; i < before; i++) w.int8(1)
+      const mark = w.beginTag(1)
+      for (let i = 0; i < 200; i++) w.int8(2)
+      w.endTag(mark)
+    })
+    expect(bytes.length).toBe(before + 203)
+    expect(hex(bytes.subarray(before))).toBe(`01c801${'02'.repeat(200)}`)
+  }
+})

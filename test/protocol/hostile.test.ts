@@ -239,6 +239,16 @@ test('a request has at most 250,000 elements, however deep', () => {
   expect((result as Error).message).toBe('too many elements')
 })
 
+test('null is refused in versions that do not allow it yet', () => {
+  const read = (version: number, hex: string) =>
+    tryRead(Metadata, 'request', version, Buffer.from(hex, 'hex'))
+  expect(read(1, 'ffffffff')).toMatchObject({ topics: null })
+  expect(read(0, 'ffffffff')).toBeInstanceOf(ProtocolError)
+  const topicOfNullName = '020000010000'
+  expect(read(9, topicOfNullName)).toBeInstanceOf(ProtocolError)
+  expect(read(10, `02${'00'.repeat(16)}000001000000`)).toMatchObject({ topics: [{ name: null }] })
+})
+
 test('a known tag must fill the size it declares', () => {
   const fetch = (tags: string) => Buffer.from(`${'00'.repeat(25)}010101${tags}`, 'hex')
   const read = (tags: string) => tryRead(Fetch, 'request', 12, fetch(tags))

@@ -256,6 +256,31 @@ describe('iterating', () => {
     expect([...records(bytes)].map(r => text(r.value))).toEqual(['x'])
   })
 
+  // length 11, attributes, timestamp delta, offset delta, key "k", value "v", one header "h" -> null
+  const body = '000000026b027602026801'
+  test.each([
+    ['the record as it should be', `16${body}`, null],
+    ['a length one too short', `14${body}`, 'record length does not match'],
+    ['a length one too long', `18${body}00`, 'record length does not match'],
+    ['a length behind the batch', `7e${body}`, 'record length'],
+    ['a negative length', `15${body}`, 'record length'],
+    ['a key behind its record', `160000007e6b027602026801${'00'.repeat(90)}`, 'field'],
+    ['a key of length -2', '16000000036b027602026801', 'field'],
+    ['a negative offset delta', '16000001026b027602026801', 'offset delta'],
+    ['an offset behind the last', '16000002026b027602026801', 'offset delta'],
+    ['more headers than bytes', '16000000026b02767e026801', 'header count'],
+    ['a negative number of headers', '16000000026b027603026801', 'header count'],
+    ['a header without a key', '16000000026b027602016801', 'header without a key'],
+  ])('%s', (_, hex, error) => {
+    const header = encodeBatch({ records: [record('')] }).subarray(0, 61)
+    const bytes = changed(Buffer.concat([header, Buffer.from(hex, 'hex')]), b =>
+      b.writeInt32BE(b.length - 12, 8),
+    )
+    const read = () => [...records(bytes)].map(r => [text(r.key), text(r.value), r.headers[0][0]])
+    if (error === null) expect(read()).toEqual([['k', 'v', 'h']])
+    else expect(read).toThrow(new RegExp(`^${error}`))
+  })
+
   test.each(codecNames)('mutated %s batches give records or a ProtocolError', codec => {
     const list = Array.from({ length: 40 }, (_, i) => record(`value ${i} ${'x'.repeat(i)}`))
     const good = encodeBatch({ records: list, codec })

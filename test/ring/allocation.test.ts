@@ -5,8 +5,13 @@ import { expect, test } from 'vitest'
 
 test('ring, commands, doorbell, offset table and arena allocate nothing per call', () => {
   const probe = fileURLToPath(new URL('./allocation-probe.ts', import.meta.url))
-  const young = ['--min-semi-space-size=256', '--max-semi-space-size=256']
-  const output = execFileSync(process.execPath, [...young, probe], { encoding: 'utf8' })
+  const flags = [
+    '--min-semi-space-size=256',
+    '--max-semi-space-size=256',
+    // Compiled at the same call in every run, however busy the machine is.
+    '--no-concurrent-recompilation',
+  ]
+  const output = execFileSync(process.execPath, [...flags, probe], { encoding: 'utf8' })
   const { bytesPerCall } = JSON.parse(output) as { bytesPerCall: Record<string, number> }
   expect(Object.keys(bytesPerCall)).toHaveLength(6)
   for (const [name, bytes] of Object.entries(bytesPerCall)) {

@@ -176,7 +176,7 @@ function checkEnd(world: World, model: Model): void {
 }
 
 /** A run longer than this spins: every model here ends by itself, or sleeps. */
-const STEPS_MAX = 400
+const STEPS_MAX = 150
 
 /** Runs the model in every order. Throws a ModelError with the order of steps when a rule breaks. */
 export function explore(build: () => Model, statesMax = 300_000): Explored {

@@ -1,55 +1,73 @@
 /**
  * Notes down, now and then, what a flush has proved: the producers' windows as of an offset below which everything is
- * synced (`.window`), so that recovery neither reads nor rebuilds what lies before. Owner thread only.
+ * synced (`.window`), so that recovery neither checks nor rebuilds what lies before. Owner thread only.
  *
- *   flush round starts: capture(state, log end)      round done: write the file      round failed: the capture is dropped
+ *   flush round starts: capture(state, log end)      round done: write the file      round failed: nothing is written
  *
- * The order is the proof: the file appears after the sync that it speaks of (RELIABILITY section 1, BookKeeper's lesson).
+ * The order is the proof: the file appears after the sync it speaks of (RELIABILITY section 1, BookKeeper's lesson). It
+ * needs no sync of its own, a lost or torn one only makes recovery read more.
  */
+import type { Clock } from '../../src/contracts/clock.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import { logFilePath, replaceFile, unlinkIfThere } from './files.ts'
 import { encodeSnapshot, encodeWindow } from './producer-files.ts'
 import type { ProducerState } from './producer-state.ts'
 
-/** At most about this much of a log is checked again after an unclean stop. */
+/** At most about this much of a log, or what came in this time, is checked again after an unclean stop. */
 const INTERVAL_BYTES = 16 * 1024 * 1024
+const INTERVAL_MS = 5_000
 /** Kafka's producer.id.expiration.ms. */
 const PRODUCER_IDLE_MS_MAX = 24 * 60 * 60 * 1000
 
 export class Checkpoints {
   readonly #disk: Disk
+  readonly #clock: Clock
   readonly #directory: string
   readonly #producers: ProducerState
+  /** The log end when all of it is synced and nothing is staged, else -1. */
+  readonly #idleEnd: () => number
   /** Of the window files on disk, ascending. */
   readonly #offsets: number[]
   #bytesSince = 0
   #captured: Buffer | null = null
   #capturedOffset = -1
+  #cancelTimer: (() => void) | null = null
+  #isTimeUp = false
 
   constructor(
-    disk: Disk,
+    env: { readonly disk: Disk; readonly clock: Clock },
     directory: string,
     producers: ProducerState,
     windowOffsets: readonly number[],
+    idleEnd: () => number,
   ) {
-    this.#disk = disk
+    this.#disk = env.disk
+    this.#clock = env.clock
     this.#directory = directory
     this.#producers = producers
     this.#offsets = [...windowOffsets]
+    this.#idleEnd = idleEnd
   }
 
   appended(bytes: number): void {
     this.#bytesSince += bytes
+    if (this.#cancelTimer !== null || this.#isTimeUp) return
+    this.#cancelTimer = this.#clock.after(INTERVAL_MS, () => {
+      this.#cancelTimer = null
+      this.#isTimeUp = true
+      const offset = this.#idleEnd()
+      if (offset >= 0) this.write(offset)
+    })
   }
 
   /** A flush round starts that will prove `offset`, which is as far as the producers' state goes. */
-  maybeCapture(offset: number, nowMs: number): void {
+  maybeCapture(offset: number): void {
     this.#captured = null
-    if (this.#bytesSince < INTERVAL_BYTES) return
-    this.#producers.expire(nowMs, PRODUCER_IDLE_MS_MAX)
+    if (this.#bytesSince < INTERVAL_BYTES && !this.#isTimeUp) return
+    this.#producers.expire(this.#clock.wallMs(), PRODUCER_IDLE_MS_MAX)
     this.#captured = encodeWindow(this.#producers, offset)
     this.#capturedOffset = offset
-    this.#bytesSince = 0
+    this.#restart()
   }
 
   /** That round has succeeded. */
@@ -59,26 +77,22 @@ export class Checkpoints {
     this.#captured = null
   }
 
-  /** Everything up to `offset`, the log end, is synced and the log is about to close (or has just been recovered). */
-  writeFinal(offset: number): void {
+  /** Everything up to `offset`, the log end, is synced. */
+  write(offset: number): void {
     if (this.#offsets.at(-1) === offset && this.#bytesSince === 0) return
+    this.#restart()
     this.#write(offset, encodeWindow(this.#producers, offset))
-    this.#bytesSince = 0
   }
 
-  /** Kafka's own snapshot of the log end; replaces those of earlier ends. */
-  writeSnapshot(offset: number, old: readonly number[]): void {
-    if (this.#producers.entries.size === 0 && old.length === 0) return
-    try {
-      const path = logFilePath(this.#directory, offset, 'snapshot')
-      replaceFile(this.#disk, path, encodeSnapshot(this.#producers))
-      for (const before of old) {
-        if (before === offset) continue
-        unlinkIfThere(this.#disk, logFilePath(this.#directory, before, 'snapshot'))
-      }
-    } catch {
-      // A cache for Kafka's tools.
-    }
+  #restart(): void {
+    this.#bytesSince = 0
+    this.stop()
+  }
+
+  stop(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#isTimeUp = false
   }
 
   /** Keeps the file before the newest, in case a crash tears that one. */
@@ -93,6 +107,21 @@ export class Checkpoints {
       }
     } catch {
       // A torn file fails its checksum, and the one before it still stands.
+    }
+  }
+
+  /** Kafka's own snapshot of the log end, for Kafka's tools; replaces those at `old` offsets. */
+  writeSnapshot(offset: number, old: readonly number[]): void {
+    if (this.#producers.entries.size === 0 && old.length === 0) return
+    try {
+      const path = logFilePath(this.#directory, offset, 'snapshot')
+      replaceFile(this.#disk, path, encodeSnapshot(this.#producers))
+      for (const before of old) {
+        if (before === offset) continue
+        unlinkIfThere(this.#disk, logFilePath(this.#directory, before, 'snapshot'))
+      }
+    } catch {
+      // A cache.
     }
   }
 }

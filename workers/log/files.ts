@@ -106,6 +106,9 @@ export function codedError(code: string, message: string): Error & { code: strin
   return Object.assign(new Error(message), { code })
 }
 
-export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : 'EUNKNOWN'
+const exhausted = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE'])
+
+/** The disk or the process cannot take more just now; trying again later may work. */
+export function isExhausted(error: Error): boolean {
+  return 'code' in error && exhausted.has(String(error.code))
 }

@@ -3,6 +3,7 @@
  * believed (PROTOCOL.md 3.2 point 4), and the caller decodes the one batch that is found.
  */
 import { sharedCursor } from './batch-cursor.ts'
+import { readFully } from './files.ts'
 import { floorSegment, type Readable } from './log-reader.ts'
 import type { BatchLocation } from './results.ts'
 import type { Segment } from './segment.ts'
@@ -81,4 +82,16 @@ function startOfMax(segment: Segment, limit: number): number {
   const lastIndexed = indexes.offsets.lastOffsetBelow(limit)
   if (lastIndexed < 0 || !indexes.times.floorByOffset(lastIndexed)) return baseOffset
   return indexes.times.foundOffset
+}
+
+/** Reads one whole batch into the start of `into`; returns its size, or 0 when it is gone or does not fit. */
+export function readBatch(
+  segments: readonly Segment[],
+  location: BatchLocation,
+  into: Uint8Array,
+): number {
+  const segment = segments[floorSegment(segments, location.segment)]
+  if (segment.baseOffset !== location.segment || location.bytes > into.length) return 0
+  const got = readFully(segment.file(), into.subarray(0, location.bytes), location.position)
+  return got === location.bytes ? got : 0
 }

@@ -21,11 +21,11 @@ import {
   producerIdAt,
   stampLogAppendTime,
 } from '../../src/protocol/record-batch.ts'
-import type { Checkpoints } from './checkpoints.ts'
-import { errorCode, readFully } from './files.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { isExhausted } from './files.ts'
 import { type Flushable, Flusher } from './flush-policy.ts'
-import { floorSegment, LogReader, type Readable } from './log-reader.ts'
-import { findByTime, findMaxTimestamp } from './log-search.ts'
+import { LogReader, type Readable } from './log-reader.ts'
+import { findByTime, findMaxTimestamp, readBatch } from './log-search.ts'
 import { LogOffsets } from './offsets.ts'
 import { type LoadedLog, loadLog } from './open-log.ts'
 import type { ProducerState } from './producer-state.ts'
@@ -47,8 +47,6 @@ export interface OpenLogOptions {
 
 /** Constant on one host; Metadata reports the same. */
 const LEADER_EPOCH = 0
-/** The disk cannot take more now; the log stays readable and tries again with the next batch. */
-const exhausted = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE'])
 
 export class PartitionLog implements Flushable, Readable {
   readonly slot: number
@@ -108,7 +106,14 @@ export class PartitionLog implements Flushable, Readable {
     this.#round = new Round(env, spec.directory)
     this.#reader = new LogReader(this)
     this.#producers = loaded.producers
-    this.#checkpoints = loaded.checkpoints
+    this.#checkpoints = new Checkpoints(
+      env,
+      spec.directory,
+      loaded.producers,
+      loaded.windowOffsets,
+      () => this.#idleEnd(),
+    )
+    if (loaded.isRecovered) this.#checkpoints.write(loaded.logEndOffset)
     this.#snapshotOffsets = loaded.snapshotOffsets
     this.#readableSegment = this.active
     this.#readablePosition = this.active.sizeBytes
@@ -214,7 +219,7 @@ export class PartitionLog implements Flushable, Readable {
   }
 
   #undoRound(error: Error): void {
-    let failure: Error | null = exhausted.has(errorCode(error)) ? null : error
+    let failure: Error | null = isExhausted(error) ? null : error
     try {
       this.#round.undo(this.active)
     } catch (second) {
@@ -277,10 +282,7 @@ export class PartitionLog implements Flushable, Readable {
 
   /** Reads the batch at `location` into the start of `into`; returns its size, or 0 when it is gone or does not fit. */
   readAt(location: BatchLocation, into: Uint8Array): number {
-    const segment = this.segments[floorSegment(this.segments, location.segment)]
-    if (segment.baseOffset !== location.segment || location.bytes > into.length) return 0
-    const got = readFully(segment.file(), into.subarray(0, location.bytes), location.position)
-    return got === location.bytes ? got : 0
+    return readBatch(this.segments, location, into)
   }
 
   /** Starts a sync if the policy says that one is due. */
@@ -315,9 +317,10 @@ export class PartitionLog implements Flushable, Readable {
   close({ clean }: { readonly clean: boolean }): boolean {
     const isClean = clean && this.flushBlocking()
     this.#flusher.stop()
+    this.#checkpoints.stop()
     if (isClean) {
       this.active.saveIndexes()
-      this.#checkpoints.writeFinal(this.offsets.logEnd)
+      this.#checkpoints.write(this.offsets.logEnd)
       this.#checkpoints.writeSnapshot(this.offsets.logEnd, this.#snapshotOffsets)
     }
     for (const segment of this.segments) segment.closeFile()
@@ -356,10 +359,16 @@ export class PartitionLog implements Flushable, Readable {
     }
   }
 
+  #idleEnd(): number {
+    const { logEnd, recoveryPoint } = this.offsets
+    const isIdle = logEnd === recoveryPoint && this.#round.count === 0 && this.state === 'online'
+    return isIdle ? logEnd : -1
+  }
+
   roundStarted(): void {
     // Between stage and commit the producers' state is ahead of the log end.
     if (this.#round.count > 0) return
-    this.#checkpoints.maybeCapture(this.offsets.logEnd, this.#env.clock.wallMs())
+    this.#checkpoints.maybeCapture(this.offsets.logEnd)
   }
 
   roundDone(segment: Segment, position: number): void {
@@ -381,6 +390,7 @@ export class PartitionLog implements Flushable, Readable {
   #fail(error: Error): void {
     if (this.state === 'offline') return
     this.#flusher.stop()
+    this.#checkpoints.stop()
     this.#setState('offline', error.message)
     this.#events.onFailure(this, error)
   }

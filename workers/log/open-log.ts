@@ -11,13 +11,12 @@ import type { Clock } from '../../src/contracts/clock.ts'
 import type { PartitionSpec, RecoveryVerdict } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import { sharedCursor } from './batch-cursor.ts'
-import { Checkpoints } from './checkpoints.ts'
 import { type Listing, listLog, temporaryPath, unlinkIfThere } from './files.ts'
 import { ensurePartitionMetadata } from './partition-metadata.ts'
-import { readWindow } from './producer-files.ts'
+import { newestWindow, readWindow } from './producer-files.ts'
 import type { ProducerState } from './producer-state.ts'
 import { rebuildProducers } from './rebuild-producers.ts'
-import { damageOf, provenOffsetOf, recoverLog } from './recovery.ts'
+import { damageOf, recoverLog } from './recovery.ts'
 import { isCurrent, repairLog } from './repair.ts'
 import { Segment } from './segment.ts'
 
@@ -28,13 +27,16 @@ export interface LoadedLog {
   readonly segments: Segment[]
   readonly logEndOffset: number
   readonly producers: ProducerState
-  readonly checkpoints: Checkpoints
+  /** Of the window files, ascending. */
+  readonly windowOffsets: readonly number[]
   /** Of Kafka's snapshot files. */
   readonly snapshotOffsets: readonly number[]
   /** The active segment's name is not synced yet. */
   readonly isActiveNew: boolean
   /** Where the directory's own name is not synced yet. */
   readonly newParent: string | null
+  readonly isRecovered: boolean
+  /** Scanned again, and cut off. */
   readonly recoveredBytes: number
   readonly truncatedBytes: number
 }
@@ -62,19 +64,21 @@ function newSegment({ disk }: Env, spec: PartitionSpec, baseOffset: number): Seg
 function createLog(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog {
   const { disk, clock } = env
   const { directory, recoveryPoint } = spec
-  const logEndOffset = provenOffsetOf(disk, directory, listing, recoveryPoint)
+  const window = newestWindow(disk, directory, listing.window)
+  const logEndOffset = Math.max(recoveryPoint, window?.offset ?? 0)
   const segment = newSegment(env, spec, logEndOffset)
   segment.create()
   const nowMs = clock.wallMs()
-  const { producers } = rebuildProducers(disk, directory, listing, logEndOffset, nowMs)
+  const { producers } = rebuildProducers(disk, directory, listing, window, logEndOffset, nowMs)
   return {
     segments: [segment],
     logEndOffset,
     producers,
-    checkpoints: new Checkpoints(disk, directory, producers, listing.window),
+    windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
     isActiveNew: true,
     newParent: dirname(directory),
+    isRecovered: false,
     recoveredBytes: 0,
     truncatedBytes: 0,
   }
@@ -88,20 +92,23 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog |
   const active = segments.at(-1)!
   active.openActive()
   const logEndOffset = walkTail(active)
-  if (logEndOffset < provenOffsetOf(disk, directory, listing, spec.recoveryPoint)) {
+  const window = newestWindow(disk, directory, listing.window)
+  if (logEndOffset < Math.max(spec.recoveryPoint, window?.offset ?? 0)) {
     active.closeFile()
     return null
   }
   noteBirth(active, clock)
-  const { producers } = rebuildProducers(disk, directory, listing, logEndOffset, clock.wallMs())
+  const nowMs = clock.wallMs()
+  const { producers } = rebuildProducers(disk, directory, listing, window, logEndOffset, nowMs)
   return {
     segments,
     logEndOffset,
     producers,
-    checkpoints: new Checkpoints(disk, directory, producers, listing.window),
+    windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
     isActiveNew: false,
     newParent: null,
+    isRecovered: false,
     recoveredBytes: 0,
     truncatedBytes: 0,
   }
@@ -150,18 +157,24 @@ function loadRecovered(spec: PartitionSpec, env: Env): LoadedLog {
   const logEndOffset = last.nextOffset
   const producers =
     recoveredProducers(disk, verdict, logEndOffset) ??
-    rebuildProducers(disk, directory, listing, logEndOffset, clock.wallMs()).producers
+    rebuildProducers(
+      disk,
+      directory,
+      listing,
+      newestWindow(disk, directory, listing.window),
+      logEndOffset,
+      clock.wallMs(),
+    ).producers
   for (const name of listing.temporary) unlinkIfThere(disk, `${directory}/${name}`)
-  const checkpoints = new Checkpoints(disk, directory, producers, listing.window)
-  checkpoints.writeFinal(logEndOffset)
   return {
     segments,
     logEndOffset,
     producers,
-    checkpoints,
+    windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
     isActiveNew: false,
     newParent: null,
+    isRecovered: true,
     recoveredBytes: verdict.segments.reduce((sum, segment) => sum + segment.fileBytes, 0),
     truncatedBytes,
   }

@@ -120,21 +120,19 @@ export function decodeSnapshot(bytes: Buffer, nowMs: number): ProducerState | nu
   return producers
 }
 
-export interface Window {
-  readonly offset: number
+export interface ProducersAt {
   readonly producers: ProducerState
+  /** Batches from here on are not in it yet. */
+  readonly offset: number
 }
 
-/** The newest readable window file at or below `offsetMax`; null when there is none. */
+/** The newest readable window file; null when there is none. */
 export function newestWindow(
   disk: Disk,
   directory: string,
   offsets: readonly number[],
-  offsetMax: number,
-): Window | null {
-  for (let index = offsets.length - 1; index >= 0; index--) {
-    const offset = offsets[index]
-    if (offset > offsetMax) continue
+): ProducersAt | null {
+  for (const offset of offsets.toReversed()) {
     const producers = readWindow(disk, logFilePath(directory, offset, 'window'), offset)
     if (producers !== null) return { offset, producers }
   }

@@ -9,32 +9,26 @@
  * headers of the segment it lies in, and of those behind, fill the windows up as far as they reach.
  */
 import type { Disk } from '../../src/contracts/disk.ts'
-import { baseSequenceAt, producerEpochAt, producerIdAt } from '../../src/protocol/record-batch.ts'
+import { baseSequenceAt, producerIdAt } from '../../src/protocol/record-batch.ts'
 import { BatchCursor } from './batch-cursor.ts'
 import { type Listing, logFilePath } from './files.ts'
-import { decodeSnapshot, newestWindow } from './producer-files.ts'
+import { decodeSnapshot, type ProducersAt } from './producer-files.ts'
 import { ProducerState } from './producer-state.ts'
 
 const WINDOW_BYTES = 64 * 1024
 
-export interface ProducersAt {
-  readonly producers: ProducerState
-  /** Batches from here on have still to be added. */
-  readonly offset: number
-}
-
 /**
- * The state as of `offset`, or as of a window file behind it. `nowMs` counts as the time of last use where none is known,
+ * The state as of `offset`, or as of `window`, the newest window file, if that lies behind it. `nowMs` counts as the time of last use where none is known,
  * so that nobody is forgotten too early.
  */
 export function rebuildProducers(
   disk: Disk,
   directory: string,
   listing: Listing,
+  window: ProducersAt | null,
   offset: number,
   nowMs: number,
 ): ProducersAt {
-  const window = newestWindow(disk, directory, listing.window, Number.MAX_SAFE_INTEGER)
   if (window !== null) {
     if (window.offset >= offset) return window
     replayHeaders(disk, directory, listing.log, window.offset, offset, window.producers, nowMs)

@@ -11,9 +11,9 @@
  */
 import type { RecoveryVerdict, SegmentVerdict } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
-import { type Listing, listLog, logFilePath, replaceFile, temporaryPath } from './files.ts'
-import { encodeWindow, newestWindow } from './producer-files.ts'
-import { type ProducersAt, rebuildProducers, replayBatch } from './rebuild-producers.ts'
+import { listLog, logFilePath, replaceFile, temporaryPath } from './files.ts'
+import { encodeWindow, newestWindow, type ProducersAt } from './producer-files.ts'
+import { rebuildProducers, replayBatch } from './rebuild-producers.ts'
 import { type SegmentScan, scanSegment } from './scan-segment.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
 
@@ -36,27 +36,23 @@ export function damageOf(verdict: SegmentVerdict): Damage | null {
   return verdict.error === null ? null : (verdict.error.split(':', 1)[0] as Damage)
 }
 
-/** Below this everything was synced once, by what the files themselves say and by what the caller knows. */
-export function provenOffsetOf(
-  disk: Disk,
-  directory: string,
-  listing: Listing,
-  recoveryPoint: number,
-): number {
-  const newest = newestWindow(disk, directory, listing.window, Number.MAX_SAFE_INTEGER)
-  return Math.max(recoveryPoint, newest?.offset ?? 0)
+/** A verdict with what only repair.ts needs to know. */
+export interface Finding extends SegmentVerdict {
+  /** From here on the file's bytes were never proven to be on disk. */
+  readonly unprovenPosition: number
 }
 
 /** Scans the segments that reach beyond the proven offset. Throws as the disk does. */
 export function recoverLog(disk: Disk, input: RecoveryInput): RecoveryVerdict {
   const { directory } = input
   const listing = listLog(disk, directory)
-  const provenOffset = provenOffsetOf(disk, directory, listing, input.recoveryPoint)
+  const window = newestWindow(disk, directory, listing.window)
+  const provenOffset = Math.max(input.recoveryPoint, window?.offset ?? 0)
   const first = listing.log.findLastIndex(base => base <= provenOffset)
   const tail = listing.log.slice(Math.max(0, first))
   if (tail.length === 0) return { segments: [] }
-  const producersAt = rebuildProducers(disk, directory, listing, tail[0], input.nowMs)
-  const verdicts: SegmentVerdict[] = []
+  const producersAt = rebuildProducers(disk, directory, listing, window, tail[0], input.nowMs)
+  const verdicts: Finding[] = []
   let expected = tail[0]
   let isCut = false
   for (const [index, baseOffset] of tail.entries()) {
@@ -84,12 +80,13 @@ function recoverSegment(
   provenOffset: number,
   { producers, offset: producersOffset }: ProducersAt,
   isLast: boolean,
-): SegmentVerdict {
+): Finding {
   const offsetIndexPath = temporaryPath(input.temporaryDirectory, baseOffset, 'index')
   const timeIndexPath = temporaryPath(input.temporaryDirectory, baseOffset, 'timeindex')
   const { indexIntervalBytes: interval } = input
   const indexes = new SegmentIndexes(disk, baseOffset, offsetIndexPath, timeIndexPath, interval)
   let batches = 0
+  let unprovenPosition = Number.MAX_SAFE_INTEGER
   const scan = scanSegment({
     disk,
     path: logFilePath(input.directory, baseOffset, 'log'),
@@ -100,6 +97,7 @@ function recoverSegment(
       if (isBehindRot) indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
       const { position, batchBytes, lastOffset, maxTimestampMs } = cursor
       indexes.add(position, batchBytes, lastOffset, maxTimestampMs)
+      if (lastOffset >= provenOffset && position < unprovenPosition) unprovenPosition = position
       if (cursor.baseOffset >= producersOffset) replayBatch(cursor, producers, input.nowMs)
     },
   })
@@ -110,6 +108,7 @@ function recoverSegment(
   return {
     baseOffset,
     validBytes: scan.validBytes,
+    unprovenPosition: Math.min(unprovenPosition, scan.validBytes),
     fileBytes: scan.fileBytes,
     nextOffset: isShort ? provenOffset : scan.nextOffset,
     maxTimestampMs: indexes.maxTimestampMs,
@@ -135,18 +134,14 @@ function describe(scan: SegmentScan, nextOffset: number): string | null {
 }
 
 /** A segment behind the end of the log. */
-function leaveOut(
-  disk: Disk,
-  directory: string,
-  baseOffset: number,
-  expected: number,
-): SegmentVerdict {
+function leaveOut(disk: Disk, directory: string, baseOffset: number, expected: number): Finding {
   const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r')
   const fileBytes = file.sizeBytes()
   file.close()
   return {
     baseOffset,
     validBytes: 0,
+    unprovenPosition: 0,
     fileBytes,
     nextOffset: expected,
     maxTimestampMs: -1,

@@ -6,8 +6,16 @@
 import { dirname } from 'node:path'
 import type { RecoveryVerdict, SegmentVerdict } from '../../src/contracts/control.ts'
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
-import { createEmpty, listLog, logFilePath, readFully, unlinkIfThere, writeFully } from './files.ts'
-import { damageOf } from './recovery.ts'
+import {
+  codedError,
+  createEmpty,
+  listLog,
+  logFilePath,
+  readFully,
+  unlinkIfThere,
+  writeFully,
+} from './files.ts'
+import { damageOf, type Finding } from './recovery.ts'
 
 const COPY_BYTES = 1024 * 1024
 
@@ -54,13 +62,29 @@ function repairSegment(disk: Disk, directory: string, verdict: SegmentVerdict): 
       }
       file.truncate(validBytes)
     }
-    // Also without a cut: what the page cache showed the scan may not be on disk yet.
+    const { unprovenPosition = 0 } = verdict as Partial<Finding>
+    rewrite(file, unprovenPosition, validBytes)
     file.sync()
   } finally {
     file.close()
   }
   putInPlace(disk, verdict.offsetIndexPath, logFilePath(directory, baseOffset, 'index'))
   putInPlace(disk, verdict.timeIndexPath, logFilePath(directory, baseOffset, 'timeindex'))
+}
+
+/**
+ * Writes file[start, end) over itself. After a failed sync the page cache may show bytes that are not on disk and that no
+ * later sync would write, because their pages count as clean (RELIABILITY V3); this makes them dirty again. A crash
+ * meanwhile does no harm: every sector gets the bytes it has.
+ */
+function rewrite(file: DiskFile, start: number, end: number): void {
+  const bytes = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, Math.max(0, end - start)))
+  for (let at = start; at < end; ) {
+    const got = readFully(file, bytes.subarray(0, Math.min(bytes.length, end - at)), at)
+    if (got === 0) throw codedError('EIO', `${file.path} ends before position ${end}`)
+    writeFully(file, bytes.subarray(0, got), at)
+    at += got
+  }
 }
 
 function copyTail(disk: Disk, from: DiskFile, start: number, end: number, path: string): void {

@@ -42,8 +42,6 @@ export interface ScanInput {
   onBatch(cursor: BatchCursor, isBehindRot: boolean): void
 }
 
-let cursor: BatchCursor | null = null
-
 export function scanSegment(input: ScanInput): SegmentScan {
   const file = input.disk.open(input.path, 'r')
   try {
@@ -55,8 +53,8 @@ export function scanSegment(input: ScanInput): SegmentScan {
 
 function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
   const fileBytes = file.sizeBytes()
-  cursor ??= new BatchCursor(WINDOW_BYTES)
-  cursor.start(file, 0, fileBytes)
+  const windowBytes = Math.max(BATCH_HEADER_BYTES, Math.min(WINDOW_BYTES, fileBytes))
+  const cursor = new BatchCursor(windowBytes).start(file, 0, fileBytes)
   let nextOffset = input.firstOffset
   let rottenBytes = 0
   let isBehindRot = false
