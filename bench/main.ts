@@ -38,12 +38,16 @@ function microNames(): string[] {
     .sort()
 }
 
-/** Each micro-benchmark is described by the first line of its head comment. */
+/** Each micro-benchmark is described by the first clause of its head comment. */
 function listBenches(): string {
   const lines = [`${'wire'.padEnd(12)}the Kafka port end to end, beside a floor server`]
   for (const name of microNames()) {
     const text = readFileSync(join(import.meta.dirname, name + microSuffix), 'utf8')
-    const about = /^\/\*\*\s*(?:\n \* )?(.*?)(?:\. |\.?\s*\*\/|\.?\n)/.exec(text)?.[1] ?? ''
+    const comment = /^\/\*\*(.*?)\*\//s.exec(text)?.[1] ?? ''
+    const about = comment
+      .replaceAll(/\s*\n \*\s?/g, ' ')
+      .trim()
+      .split(/[.:,](?: |$)/)[0]
     lines.push(name.padEnd(12) + about)
   }
   return `${lines.join('\n')}\n`

@@ -56,13 +56,19 @@ const topic = 'load'
 /** What is fetched over and over: enough for a few dozen fetches, little enough to fill in a second. */
 const consumeFillBytes = 200e6
 const consumeFillBatch = 50
+const inFlightBytes = 4e6
+const inFlightMax = 1024
 /** A guess that is only used to size the ballast: no server here is faster. */
 const logBytesPerSecondMax = 1e9
 
-/** Requests in flight: about what fits librdkafka's queue at its default linger, about 3 MB for the largest. */
+/**
+ * Requests in flight on a connection. librdkafka sends whatever its queue holds, up to 100,000 records; this is less:
+ * about 4 MB, at most 1,024 requests. With few in flight acks=all would time the disk's latency, not the broker.
+ */
 export function inFlightOf(settings: WireSettings, recordsPerBatch: number): number {
   if (settings.inFlight > 0) return settings.inFlight
-  return recordsPerBatch >= 500 ? 16 : recordsPerBatch >= 10 ? 64 : 128
+  const requests = Math.floor(inFlightBytes / (recordsPerBatch * settings.recordBytes))
+  return Math.max(4, Math.min(inFlightMax, requests))
 }
 
 /** Runs one case in `directory` (emptied afterwards). Rejects when anything went wrong: no figure of a failed run. */

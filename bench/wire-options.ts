@@ -38,7 +38,7 @@ Measures odradek's Kafka port with a load generator of its own and, where instal
   --acks LIST        of 0,1,all (default all three; the floor is measured with 1)
   --connections N    connections of the generator (default 1)
   --partitions N     partitions of the topic (default 1; more than 1 leaves the floor out)
-  --in-flight N      requests in flight per connection (default 128, 64, 16 for small, middle, large batches)
+  --in-flight N      requests in flight per connection (default 4 MB, at most 1024)
   --check-crc        the consuming generator checks every CRC
   --workers N        passed on to odradek start
   --set KEY=VALUE    passed on to odradek start; may be repeated

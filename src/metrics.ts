@@ -69,7 +69,7 @@ export function labelled<K extends MetricKey>(key: K, label: LabelOf<K>): number
 const otherRequests = Metric.requests + apiNames.length
 const requestIds = new Map(apiNames.map(([apiKey], index) => [apiKey, Metric.requests + index]))
 
-/** @returns the id of `requests_total` for an API key; any int16 may come in. Look it up once per API, not per request. */
+/** @returns the id of `requests_total` for an API key, any int16. Look it up once per API, not per request. */
 export function requestsOf(apiKey: number): number {
   return requestIds.get(apiKey) ?? otherRequests
 }

@@ -62,7 +62,7 @@ export class TaskPool {
     return result
   }
 
-  /** Ends all threads at once and waits for their exit. Tasks that still run reject; they leave temporary files only. */
+  /** Ends all threads at once and waits for their exit. Tasks that still run reject. */
   async close(): Promise<void> {
     this.#closed = true
     if (this.#pool === null) return

@@ -7,16 +7,19 @@ const mebibyte = 1024 * 1024
 
 export class ProgressBar {
   readonly #stream: NodeJS.WriteStream
+  readonly #nowMs: () => number
   #bar: SingleBar | null = null
   #firstMs = -1
 
-  constructor(stream: NodeJS.WriteStream) {
+  /** `nowMs`: monotonic time. */
+  constructor(stream: NodeJS.WriteStream, nowMs = () => performance.now()) {
     this.#stream = stream
+    this.#nowMs = nowMs
   }
 
   update(what: string, doneBytes: number, totalBytes: number): void {
     if (!this.#stream.isTTY || totalBytes === 0) return
-    const nowMs = performance.now()
+    const nowMs = this.#nowMs()
     if (this.#firstMs < 0) this.#firstMs = nowMs
     if (this.#bar === null && nowMs - this.#firstMs < quietMs) return
     const total = Math.ceil(totalBytes / mebibyte)

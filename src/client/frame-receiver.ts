@@ -13,6 +13,8 @@ import { Errors, KafkaError } from '../protocol/errors.ts'
 const slabBytes = 256 * 1024
 /** Reads into less space than this cost more system calls than a new slab costs. */
 const readBytesMin = 16 * 1024
+/** An answer up to this size gets its memory at once. */
+const trustedBytes = 8 * 1024 * 1024
 
 export class FrameReceiver {
   readonly #frameBytesMax: number
@@ -27,9 +29,11 @@ export class FrameReceiver {
   /** Where the next read shall put its bytes. Never empty. */
   space(): Buffer {
     const pending = this.#filled - this.#start
-    const wanted = pending >= 4 ? this.#announcedBytes() - pending : 0
-    const left = this.#slab.length - this.#filled
-    if (left < Math.max(wanted, readBytesMin)) this.#renew(pending, wanted)
+    const frameBytes = pending >= 4 ? this.#announcedBytes() : 0
+    const capacity = this.#slab.length - this.#start
+    const isWhole = frameBytes > 0 && capacity >= frameBytes
+    const isUsedUp = !isWhole && this.#slab.length - this.#filled < readBytesMin
+    if (isUsedUp || capacity < Math.min(frameBytes, trustedBytes)) this.#renew(pending, frameBytes)
     return this.#slab.subarray(this.#filled)
   }
 
@@ -60,10 +64,10 @@ export class FrameReceiver {
     return size + 4
   }
 
-  /** Memory follows what a peer sends in steps: an announced size alone buys at most 8 MiB, or twice what is there. */
-  #renew(pending: number, wanted: number): void {
-    const step = Math.max(8 * 1024 * 1024, pending)
-    const slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, pending + Math.min(wanted, step)))
+  /** Memory follows what a peer sends: an announced size alone buys 8 MiB, what has come as much again. */
+  #renew(pending: number, frameBytes: number): void {
+    const wanted = Math.min(frameBytes, Math.max(trustedBytes, pending * 2))
+    const slab = Buffer.allocUnsafeSlow(Math.max(slabBytes, wanted))
     this.#slab.copy(slab, 0, this.#start, this.#filled)
     this.#slab = slab
     this.#start = 0

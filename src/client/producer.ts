@@ -81,6 +81,7 @@ export class Producer {
   readonly #spare: Buffer[] = []
   #bufferedBytes = 0
   #room: PromiseWithResolvers<void> | null = null
+  #waitingCount = 0
   #failure: Error | null = null
   #isClosed = false
 
@@ -123,7 +124,7 @@ export class Producer {
    */
   async send(topic: string, messages: readonly MessageLike[]): Promise<SendResult[]> {
     const state = this.#topics.get(topic) ?? (await this.#open(topic))
-    while (this.#bufferedBytes >= this.#bufferBytesMax) await this.ready()
+    if (!this.hasRoom || this.#waitingCount > 0) await this.#queueForRoom()
     for (const message of messages) checkMessage(message, state.queues.length)
     const runs: Run[] = []
     for (const message of messages) {
@@ -192,12 +193,21 @@ export class Producer {
     try {
       await this.flush()
     } finally {
+      this.#sender.abort(new KafkaError(Errors.BROKER_NOT_AVAILABLE, 'the producer is closed'))
       await this.#cluster.close()
     }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
+  }
+
+  /** First come, first served: a call that finds room must not overtake those that wait for it. */
+  async #queueForRoom(): Promise<void> {
+    this.#waitingCount++
+    do await this.ready()
+    while (!this.hasRoom)
+    this.#waitingCount--
   }
 
   #open(topic: string): Promise<TopicState> {

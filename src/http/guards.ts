@@ -53,7 +53,8 @@ function checkHost(host: string, hostNames: ReadonlySet<string>): void {
   if (hostNames.has(name)) return
   throw new HttpProblem(
     403,
-    `Host ${echoed(host)} is not a name of this listener: call it by IP address, as localhost, or by the host of --http or --advertise`,
+    `Host ${echoed(host)} is not a name of this listener: ` +
+      'call it by IP address, as localhost, or by the host of --http or --advertise',
   )
 }
 

@@ -19,7 +19,7 @@ export interface HttpServices {
   refreshGauges(): void
   readiness(): Readiness
   readonly log: Logger
-  /** Shorter ones for tests; the defaults are RELIABILITY.md's. */
+  /** Shorter ones for tests; the defaults stand in server.ts. */
   readonly deadlines?: HttpDeadlines
 }
 

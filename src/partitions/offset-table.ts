@@ -15,8 +15,8 @@
  * the word. At least one sees the other, so no advance goes unnoticed. test/ring runs this very text in all
  * interleavings.
  */
-import assert from 'node:assert'
 import { fromWords, highWord, lowWord } from '../ring/commands.ts'
+import { ensure } from '../ring/ensure.ts'
 
 export const PartitionState = { closed: 0, online: 1, offline: 2, readOnly: 3 } as const
 
@@ -74,7 +74,10 @@ export class OffsetTable {
     highWatermark: number,
     logEnd: number,
   ): void {
-    assert(0 <= logStart && logStart <= highWatermark && highWatermark <= logEnd)
+    ensure(
+      0 <= logStart && logStart <= highWatermark && highWatermark <= logEnd,
+      'offsets out of order',
+    )
     const row = this.#row(slot)
     // Only this thread writes the row, so plain reads of it see its own last stores.
     const sequence = (this.#words[row + SEQUENCE] + 1) | 0
@@ -141,12 +144,12 @@ export class OffsetTable {
   }
 
   #row(slot: number): number {
-    assert(slot >= 0 && slot < this.slots, 'no such slot')
+    ensure(slot >= 0 && slot < this.slots, 'no such slot')
     return slot * this.#rowWords
   }
 
   #watchWord(slot: number, dispatcher: number): number {
-    assert(dispatcher >= 0 && dispatcher < this.dispatchers, 'no such dispatcher')
+    ensure(dispatcher >= 0 && dispatcher < this.dispatchers, 'no such dispatcher')
     return this.#row(slot) + WATCH_0 + dispatcher
   }
 

@@ -11,6 +11,7 @@
  * regions are freed only after its exit event.
  */
 import assert from 'node:assert'
+import { ensure } from './ensure.ts'
 import { PageMap } from './page-map.ts'
 
 /** A run of whole pages, the caller's alone from alloc() to free(). The object is used again some time
@@ -77,7 +78,7 @@ export class Arena {
 
   /** A contiguous region of at least `sizeBytes` (>= 1), or null when no free run is long enough. */
   alloc(sizeBytes: number): Region | null {
-    assert(sizeBytes >= 1, 'a region has at least one byte')
+    ensure(sizeBytes >= 1, 'a region has at least one byte')
     const pageCount = Math.ceil(sizeBytes / this.pageBytes)
     const page =
       pageCount < this.#largePages
@@ -97,7 +98,7 @@ export class Arena {
   /** Gives back the pages behind the first `keepBytes`; one page always stays. Same region, same generation. */
   trim(region: Region, keepBytes: number): void {
     const page = this.#pageOf(region)
-    assert(keepBytes >= 0 && keepBytes <= region.sizeBytes, 'a region cannot grow')
+    ensure(keepBytes >= 0 && keepBytes <= region.sizeBytes, 'a region cannot grow')
     const pageCount = region.sizeBytes / this.pageBytes
     const keepCount = Math.max(1, Math.ceil(keepBytes / this.pageBytes))
     if (keepCount === pageCount) return
@@ -114,9 +115,9 @@ export class Arena {
   }
 
   #pageOf(region: Region): number {
-    assert(region.offset >= 0, 'this region is free already')
+    ensure(region.offset >= 0, 'this region is free already')
     const page = region.offset / this.pageBytes
-    assert(this.#starts[page] === region, 'this region is not of this arena')
+    ensure(this.#starts[page] === region, 'this region is not of this arena')
     return page
   }
 

@@ -5,7 +5,7 @@
  *
  * A search takes 32 pages at a time, gaps that are too small included: 8,192 pages (64 MiB of 8 KiB) are 256 words.
  */
-import assert from 'node:assert'
+import { ensure } from './ensure.ts'
 
 export class PageMap {
   readonly pageCount: number
@@ -120,7 +120,7 @@ export class PageMap {
   #clear(from: number, end: number): void {
     for (let page = from; page < end; page = ((page >>> 5) + 1) << 5) {
       const mask = bitsOfWord(page, end)
-      assert((this.#taken[page >>> 5] & mask) === mask, 'these pages are free already')
+      ensure((this.#taken[page >>> 5] & mask) === mask, 'these pages are free already')
       this.#taken[page >>> 5] &= ~mask
     }
     this.#usedCount -= end - from

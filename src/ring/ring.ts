@@ -15,6 +15,7 @@
  * at every Atomics call.
  */
 import assert from 'node:assert'
+import { ensure } from './ensure.ts'
 
 /** Int32 words in a slot: one 64-byte cache line. */
 export const SLOT_WORDS = 16
@@ -99,7 +100,7 @@ export class Ring {
 
   /** Consumer: moves on to the next slot; the one that peek() gave stays readable until release(). */
   next(): void {
-    assert(this.#read !== this.#tailSeen, 'next() without a slot from peek()')
+    ensure(this.#read !== this.#tailSeen, 'next() without a slot from peek()')
     this.#read = (this.#read + 1) | 0
   }
 

@@ -22,7 +22,7 @@ import {
   recordCountAt,
 } from '../../src/protocol/record-batch.ts'
 import { type LogRecord, records } from '../../src/protocol/records.ts'
-import type { ApiSchema, RequestOf } from '../../src/protocol/schema.ts'
+import type { ApiSchema, RequestOf, ResponseOf } from '../../src/protocol/schema.ts'
 
 const schemas = [ApiVersions, Metadata, Produce, Fetch, ListOffsets, InitProducerId]
 type AnySchema = ApiSchema<never, never>
@@ -160,10 +160,25 @@ export class MemoryBroker {
     const message = known ? this.#handle(schema, request, errorCode) : this.#versions(35)
     if (fault === 'lose-answer') return void socket.destroy()
     if (message === null) return
+    const send = () =>
+      this.#send(socket, schema, known ? version : 0, version, header.correlationId, message)
+    // As a long poll would: a client that finds nothing must not spin.
+    if (schema.key === Fetch.key && errorCode === 0 && isEmptyFetch(message)) setTimeout(send, 20)
+    else send()
+  }
+
+  #send(
+    socket: net.Socket,
+    schema: AnySchema,
+    bodyVersion: number,
+    version: number,
+    correlationId: number,
+    message: unknown,
+  ): void {
     const writer = new Writer()
     writer.begin()
-    writeResponseHeader(writer, schema, version, header.correlationId)
-    codec(schema, known ? version : 0).response.write(writer, message as never)
+    writeResponseHeader(writer, schema, version, correlationId)
+    codec(schema, bodyVersion).response.write(writer, message as never)
     for (const piece of writer.end()) socket.write(piece)
   }
 
@@ -292,4 +307,11 @@ export class MemoryBroker {
     }))
     return { throttleTimeMs: 0, topics }
   }
+}
+
+function isEmptyFetch(message: unknown): boolean {
+  const { responses } = message as ResponseOf<typeof Fetch>
+  return responses.every(({ partitions }) =>
+    partitions.every(({ records: bytes, errorCode }) => errorCode === 0 && bytes?.length === 0),
+  )
 }

@@ -135,7 +135,10 @@ describe('worker files', () => {
     expect(owner.href).toBe(new URL('../../workers/partition-owner.ts', import.meta.url).href)
   })
 
-  test.for(['partition-owner', 'tasks/recover-segment'] as const)('%s exists', name => {
-    expect(existsSync(fileURLToPath(workerUrl(name)))).toBe(true)
-  })
+  test.for(['partition-owner', 'tasks/recover-segment', 'tasks/find-record'] as const)(
+    '%s exists',
+    name => {
+      expect(existsSync(fileURLToPath(workerUrl(name)))).toBe(true)
+    },
+  )
 })

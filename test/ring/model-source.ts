@@ -7,6 +7,7 @@
 import assert from 'node:assert'
 import { readFileSync } from 'node:fs'
 import { stripTypeScriptTypes } from 'node:module'
+import { ensure } from '../../src/ring/ensure.ts'
 import type { ModelStep } from './mini-loom.ts'
 import { directAtomics, modelInt32Array, resolvedModelPromise } from './model-memory.ts'
 
@@ -40,6 +41,7 @@ export function modelClass<T>(
   const model = text.slice(0, start) + generatorClass(text.slice(start, end)) + text.slice(end)
   const scope: Record<string, unknown> = {
     assert,
+    ensure,
     Atomics: directAtomics,
     Int32Array: modelInt32Array,
     given: (value: unknown) => value,

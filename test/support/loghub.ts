@@ -1,6 +1,6 @@
 /**
  * Real log lines for tests: the loghub samples (LogPAI) where they lie beside the checkout, else a small committed
- * corpus that is as awkward: CR LF ends, empty lines, non-ASCII bytes, a very long line, no newline at the end of a file.
+ * corpus that is as awkward: CR LF ends, empty lines, non-ASCII bytes, a very long line, no last newline.
  *
  * A line is what lies between two LF bytes: a CR stays in it, the last one needs no LF, and the empty rest after a
  * final LF is no line. `odradek produce` and kcat split the same way.

@@ -114,13 +114,13 @@ export class EntryFile {
     }
   }
 
-  /** Finds the greatest entry whose key is at or below `target` and copies it into `found`; false when there is none. */
-  floor(target: number, keyAt: KeyAt): boolean {
+  /** Index of the greatest entry whose key is at or below `target`, which is copied into `found`; -1 without one. */
+  floor(target: number, keyAt: KeyAt): number {
     const inTail = this.#count - this.#saved
     if (inTail > 0 && keyAt(this.#tail!, 0) <= target) {
-      return this.#floorIn(this.#tail!, inTail, target, keyAt)
+      return this.#saved + this.#floorIn(this.#tail!, inTail, target, keyAt)
     }
-    if (this.#saved === 0) return false
+    if (this.#saved === 0) return -1
     const file = this.#disk.open(this.#path, 'r')
     try {
       return this.#floorOnDisk(file, target, keyAt)
@@ -129,7 +129,7 @@ export class EntryFile {
     }
   }
 
-  #floorOnDisk(file: DiskFile, target: number, keyAt: KeyAt): boolean {
+  #floorOnDisk(file: DiskFile, target: number, keyAt: KeyAt): number {
     let low = 0
     let high = Math.ceil(this.#saved / PAGE_ENTRIES) - 1
     while (low < high) {
@@ -143,11 +143,11 @@ export class EntryFile {
     const page = scratch.subarray(0, entries * this.#entryBytes)
     const got = readFully(file, page, first * this.#entryBytes)
     const whole = Math.floor(got / this.#entryBytes)
-    if (whole === 0 || keyAt(page, 0) > target) return false
-    return this.#floorIn(page, whole, target, keyAt)
+    if (whole === 0 || keyAt(page, 0) > target) return -1
+    return first + this.#floorIn(page, whole, target, keyAt)
   }
 
-  #floorIn(page: Buffer, entries: number, target: number, keyAt: KeyAt): boolean {
+  #floorIn(page: Buffer, entries: number, target: number, keyAt: KeyAt): number {
     let low = 0
     let high = entries - 1
     while (low < high) {
@@ -156,7 +156,7 @@ export class EntryFile {
       else high = middle - 1
     }
     page.copy(found, 0, low * this.#entryBytes, (low + 1) * this.#entryBytes)
-    return true
+    return low
   }
 
   #readEntry(file: DiskFile, index: number): void {

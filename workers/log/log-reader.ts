@@ -93,13 +93,21 @@ export class LogReader {
     const limit = this.#log.readableBytes(segment)
     const usable = Math.min(region.length, maxBytes)
     let position = start
+    let isResynced = false
     while (position < limit) {
       const left = limit - position
       const wanted = Math.min(region.length, left, usable + SKIP_BYTES)
       const got = readFully(file, region.subarray(0, wanted), position)
+      // Somebody cut the file under us.
+      if (got < wanted) return fail(into)
       const at = skipTo(region, got, left, fetchOffset)
-      if (at === BAD) return fail(into)
-      if (at + BATCH_HEADER_BYTES <= got) {
+      if (at === BAD) {
+        // Rot in front of the wanted batch must not hide it: the index may know a place behind.
+        const behind = isResynced ? -1 : segment.indexes.offsets.positionBehind(fetchOffset)
+        if (behind <= position) return fail(into)
+        position = behind
+        isResynced = true
+      } else if (at + BATCH_HEADER_BYTES <= got) {
         const bytes = batchBytesAt(region, at)
         if (at === 0 || at + bytes <= got || bytes > usable) {
           takeBatches(region.subarray(at, got), left - at, fetchOffset, maxBytes, into)

@@ -50,9 +50,16 @@ export class OffsetIndex {
 
   /** Position of a batch at or before the one that holds `offset`. */
   positionFor(offset: number): number {
-    return this.#entries.floor(offset - this.baseOffset, relativeOffsetAt)
-      ? positionAt(found, 0)
-      : 0
+    const index = this.#entries.floor(offset - this.baseOffset, relativeOffsetAt)
+    return index < 0 ? 0 : positionAt(found, 0)
+  }
+
+  /** Position of the first indexed batch that ends at or behind `offset`; -1 when there is none. */
+  positionBehind(offset: number): number {
+    const index = this.#entries.floor(offset - 1 - this.baseOffset, relativeOffsetAt) + 1
+    if (index >= this.#entries.count) return -1
+    this.#entries.entry(index)
+    return positionAt(found, 0)
   }
 
   /** Position of the newest indexed batch; 0 without entries. */
@@ -64,9 +71,8 @@ export class OffsetIndex {
 
   /** Last offset of the newest indexed batch that starts below `position`; -1 when there is none. */
   lastOffsetBelow(position: number): number {
-    return this.#entries.floor(position - 1, positionAt)
-      ? this.baseOffset + relativeOffsetAt(found, 0)
-      : -1
+    const index = this.#entries.floor(position - 1, positionAt)
+    return index < 0 ? -1 : this.baseOffset + relativeOffsetAt(found, 0)
   }
 
   save(): boolean {

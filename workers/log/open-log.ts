@@ -63,9 +63,9 @@ function newSegment({ disk }: Env, spec: PartitionSpec, baseOffset: number): Seg
 /** The directory is new, or lost all of its segments: offsets that were given out are not given out again. */
 function createLog(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog {
   const { disk, clock } = env
-  const { directory, recoveryPoint } = spec
+  const { directory } = spec
   const window = newestWindow(disk, directory, listing.window)
-  const logEndOffset = Math.max(recoveryPoint, window?.offset ?? 0)
+  const logEndOffset = window?.offset ?? 0
   const segment = newSegment(env, spec, logEndOffset)
   segment.create()
   const nowMs = clock.wallMs()
@@ -93,7 +93,7 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog |
   active.openActive()
   const logEndOffset = walkTail(active)
   const window = newestWindow(disk, directory, listing.window)
-  if (logEndOffset < Math.max(spec.recoveryPoint, window?.offset ?? 0)) {
+  if (logEndOffset < (window?.offset ?? 0)) {
     active.closeFile()
     return null
   }

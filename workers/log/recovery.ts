@@ -4,7 +4,7 @@
  * ones; repair.ts then acts on the verdict.
  *
  *   segments    | proven, not looked at | proven ... | tail, CRC checked | empty? |
- *   proven offset: the newest window file, or what the caller knows, whichever is further
+ *   proven: the newest window file, and what the caller knows
  *
  * Everything is judged against one rule: the log is dense. A batch that does not continue it is not part of it, however
  * good its checksum (RELIABILITY A16).
@@ -36,6 +36,19 @@ export function damageOf(verdict: SegmentVerdict): Damage | null {
   return verdict.error === null ? null : (verdict.error.split(':', 1)[0] as Damage)
 }
 
+/**
+ * What is known to have been synced. The window files lie in the log's directory and belong to it for sure; the caller's
+ * recovery point comes from a file that names partitions only, so it never moves the log's end.
+ */
+interface Proven {
+  /** Below, a bad batch is rot. */
+  readonly offset: number
+  /** From here on checksums are computed. */
+  readonly checkFromOffset: number
+  /** The log ends here at least, even if its records are gone. */
+  readonly endOffset: number
+}
+
 /** A verdict with what only repair.ts needs to know. */
 export interface Finding extends SegmentVerdict {
   /** From here on the file's bytes were never proven to be on disk. */
@@ -47,8 +60,12 @@ export function recoverLog(disk: Disk, input: RecoveryInput): RecoveryVerdict {
   const { directory } = input
   const listing = listLog(disk, directory)
   const window = newestWindow(disk, directory, listing.window)
-  const provenOffset = Math.max(input.recoveryPoint, window?.offset ?? 0)
-  const first = listing.log.findLastIndex(base => base <= provenOffset)
+  const proven: Proven = {
+    offset: Math.max(input.recoveryPoint, window?.offset ?? 0),
+    checkFromOffset: window?.offset ?? input.recoveryPoint,
+    endOffset: window?.offset ?? 0,
+  }
+  const first = listing.log.findLastIndex(base => base <= proven.offset)
   const tail = listing.log.slice(Math.max(0, first))
   if (tail.length === 0) return { segments: [] }
   const producersAt = rebuildProducers(disk, directory, listing, window, tail[0], input.nowMs)
@@ -57,13 +74,13 @@ export function recoverLog(disk: Disk, input: RecoveryInput): RecoveryVerdict {
   let isCut = false
   for (const [index, baseOffset] of tail.entries()) {
     // A hole below the proven offset is rot and stays; above it the log ends where it stops being dense.
-    isCut ||= baseOffset < expected || (baseOffset > expected && baseOffset > provenOffset)
+    isCut ||= baseOffset < expected || (baseOffset > expected && baseOffset > proven.offset)
     if (isCut) {
       verdicts.push(leaveOut(disk, directory, baseOffset, expected))
       continue
     }
     const isLast = index === tail.length - 1
-    const verdict = recoverSegment(disk, input, baseOffset, provenOffset, producersAt, isLast)
+    const verdict = recoverSegment(disk, input, baseOffset, proven, producersAt, isLast)
     verdicts.push(verdict)
     expected = verdict.nextOffset
     isCut = verdict.validBytes < verdict.fileBytes
@@ -77,7 +94,7 @@ function recoverSegment(
   disk: Disk,
   input: RecoveryInput,
   baseOffset: number,
-  provenOffset: number,
+  proven: Proven,
   { producers, offset: producersOffset }: ProducersAt,
   isLast: boolean,
 ): Finding {
@@ -91,30 +108,31 @@ function recoverSegment(
     disk,
     path: logFilePath(input.directory, baseOffset, 'log'),
     firstOffset: baseOffset,
-    provenOffset,
+    provenOffset: proven.offset,
+    checkFromOffset: proven.checkFromOffset,
     onBatch(cursor, isBehindRot) {
       batches++
-      if (isBehindRot) indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
-      const { position, batchBytes, lastOffset, maxTimestampMs } = cursor
-      indexes.add(position, batchBytes, lastOffset, maxTimestampMs)
-      if (lastOffset >= provenOffset && position < unprovenPosition) unprovenPosition = position
+      indexes.addAtCursor(cursor, isBehindRot)
+      if (cursor.lastOffset >= proven.checkFromOffset) {
+        unprovenPosition = Math.min(unprovenPosition, cursor.position)
+      }
       if (cursor.baseOffset >= producersOffset) replayBatch(cursor, producers, input.nowMs)
     },
   })
   producers.confirm()
   if (batches > 0) indexes.save()
   // What was acknowledged once is never given out again, even if it is gone.
-  const isShort = isLast && scan.validBytes === scan.fileBytes && scan.nextOffset < provenOffset
+  const isShort = isLast && scan.ending === 'whole' && scan.nextOffset < proven.endOffset
   return {
     baseOffset,
     validBytes: scan.validBytes,
     unprovenPosition: Math.min(unprovenPosition, scan.validBytes),
     fileBytes: scan.fileBytes,
-    nextOffset: isShort ? provenOffset : scan.nextOffset,
+    nextOffset: isShort ? proven.endOffset : scan.nextOffset,
     maxTimestampMs: indexes.maxTimestampMs,
     offsetIndexPath: batches > 0 ? offsetIndexPath : null,
     timeIndexPath: batches > 0 ? timeIndexPath : null,
-    error: describe(scan, isShort ? provenOffset : scan.nextOffset),
+    error: describe(scan, isShort ? proven.endOffset : scan.nextOffset),
   }
 }
 

@@ -2,9 +2,9 @@
  * Checks the records file of one segment: which prefix of it is the log's, and what lies behind. Changes nothing.
  * Owner threads (small tails) and recovery tasks.
  *
- *            position of `provenOffset`
+ *     headers only    | CRC too
  *   | batch | batch | batch | batch | ba??? | batch? |
- *     headers only    | CRC too       ^ first bad: torn (nothing valid behind) or suspect (valid batches behind): cut
+ *                                   ^ first bad: torn (nothing valid behind) or suspect (valid batches behind): cut
  *
  * Below the proven offset a bad batch is rot: it was whole once and synced. Nothing is cut then, the scan goes on at the
  * next batch that can belong here, and readers get an error in between (RELIABILITY 2.4).
@@ -36,8 +36,10 @@ export interface ScanInput {
   readonly path: string
   /** Offset the first batch must have: the log is dense. */
   readonly firstOffset: number
-  /** Everything below was synced once. */
+  /** Everything below was synced once: a bad batch there is rot. */
   readonly provenOffset: number
+  /** From here on checksums are computed; below, headers are believed (the scrub looks for rot). */
+  readonly checkFromOffset: number
   /** Called for every batch that is kept, in order. `isBehindRot`: the first one after a bad range. */
   onBatch(cursor: BatchCursor, isBehindRot: boolean): void
 }
@@ -61,7 +63,7 @@ function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
   for (;;) {
     const step = cursor.look()
     if (step === 'end') break
-    if (step === 'batch' && isNext(cursor, nextOffset, input.provenOffset)) {
+    if (step === 'batch' && isNext(cursor, nextOffset, input.checkFromOffset)) {
       nextOffset = cursor.lastOffset + 1
       input.onBatch(cursor, isBehindRot)
       isBehindRot = false
@@ -86,9 +88,8 @@ function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
   return { validBytes: fileBytes, fileBytes, nextOffset, ending: 'whole', rottenBytes }
 }
 
-/** Batches that were synced once are believed by their headers; the scrub looks for rot in them. */
-function isNext(at: BatchCursor, nextOffset: number, provenOffset: number): boolean {
-  return at.baseOffset === nextOffset && (at.lastOffset < provenOffset || at.crcMatches())
+function isNext(at: BatchCursor, nextOffset: number, checkFromOffset: number): boolean {
+  return at.baseOffset === nextOffset && (at.lastOffset < checkFromOffset || at.crcMatches())
 }
 
 /**

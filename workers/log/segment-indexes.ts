@@ -4,6 +4,7 @@
  * batch and the time index the largest timestamp so far. Owner threads and recovery tasks.
  */
 import type { Disk } from '../../src/contracts/disk.ts'
+import type { BatchCursor } from './batch-cursor.ts'
 import { OffsetIndex } from './offset-index.ts'
 import { TimeIndex } from './time-index.ts'
 
@@ -11,7 +12,7 @@ export class SegmentIndexes {
   readonly offsets: OffsetIndex
   readonly times: TimeIndex
   intervalBytes: number
-  /** Bytes behind the last entry; Infinity makes the next batch get one (behind a rotten range, so that readers can skip it). */
+  /** Bytes behind the last entry; Infinity makes the next batch get one. */
   bytesSinceEntry = 0
   maxTimestampMs = -1
   /** Last offset of the first batch with `maxTimestampMs`. */
@@ -37,6 +38,12 @@ export class SegmentIndexes {
       this.bytesSinceEntry = 0
     }
     this.bytesSinceEntry += batchBytes
+  }
+
+  /** The same for a scan. The first batch behind a bad range gets an entry, so that readers can skip the range. */
+  addAtCursor(cursor: BatchCursor, isBehindRot: boolean): void {
+    if (isBehindRot) this.bytesSinceEntry = Number.POSITIVE_INFINITY
+    this.add(cursor.position, cursor.batchBytes, cursor.lastOffset, cursor.maxTimestampMs)
   }
 
   noteTimestamp(maxTimestampMs: number, lastOffset: number): void {

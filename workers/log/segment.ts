@@ -8,9 +8,9 @@
  * nothing but bytes to cut off. Of a sealed segment nothing is known until somebody asks: a thousand logs open fast.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
-import { sharedCursor } from './batch-cursor.ts'
 import { codedError, logFilePath, unlinkIfThere, writeFully } from './files.ts'
 import { type Closable, sealedFiles } from './open-files.ts'
+import { scanSegment } from './scan-segment.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
 
 const UNKNOWN = -1
@@ -131,14 +131,17 @@ export class Segment implements Closable {
     )
   }
 
-  /** Walks the headers and writes both indexes anew. Stops at the first bad header. */
+  /** Walks the headers and writes both indexes anew. */
   #rebuildIndexes(indexes: SegmentIndexes): void {
     indexes.clear()
-    const cursor = sharedCursor().start(this.file(), 0, this.sizeBytes)
-    while (cursor.next() === 'batch') {
-      const { position, batchBytes, lastOffset, maxTimestampMs } = cursor
-      indexes.add(position, batchBytes, lastOffset, maxTimestampMs)
-    }
+    scanSegment({
+      disk: this.#disk,
+      path: this.path,
+      firstOffset: this.baseOffset,
+      provenOffset: Number.MAX_SAFE_INTEGER,
+      checkFromOffset: Number.MAX_SAFE_INTEGER,
+      onBatch: (cursor, isBehindRot) => indexes.addAtCursor(cursor, isBehindRot),
+    })
     indexes.save()
   }
 

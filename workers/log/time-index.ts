@@ -63,12 +63,12 @@ export class TimeIndex {
 
   /** Greatest entry at or below `timestampMs`, into `found…`. */
   floorByTime(timestampMs: number): boolean {
-    return this.#report(this.#entries.floor(timestampMs, timestampAt))
+    return this.#report(this.#entries.floor(timestampMs, timestampAt) >= 0)
   }
 
   /** Greatest entry at or below `offset`, into `found…`. */
   floorByOffset(offset: number): boolean {
-    return this.#report(this.#entries.floor(offset - this.baseOffset, relativeOffsetAt))
+    return this.#report(this.#entries.floor(offset - this.baseOffset, relativeOffsetAt) >= 0)
   }
 
   /** Newest entry, into `found…`: the largest timestamp of a sealed segment. */

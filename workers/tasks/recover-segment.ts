@@ -11,16 +11,21 @@ export interface RecoverInput {
   readonly directory: string
   /** Everything below is known to be synced; 0 when unknown. */
   readonly recoveryPoint: number
-  /** Of this log alone and on its file system; the log's own directory will do. */
-  readonly temporaryDirectory: string
+  /** For the rebuilt indexes, on the log's file system; default the log's directory. */
+  readonly temporaryDirectory?: string
   /** Kafka's index.interval.bytes; default 4096. */
   readonly indexIntervalBytes?: number
 }
 
 export default function recover(input: RecoverInput): RecoveryVerdict {
+  const { directory, recoveryPoint } = input
+  const { temporaryDirectory = directory, indexIntervalBytes = 4096 } = input
+  const nowMs = systemClock.wallMs()
   return recoverLog(realDisk, {
-    indexIntervalBytes: 4096,
-    ...input,
-    nowMs: systemClock.wallMs(),
+    directory,
+    recoveryPoint,
+    temporaryDirectory,
+    indexIntervalBytes,
+    nowMs,
   })
 }
