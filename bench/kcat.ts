@@ -77,6 +77,7 @@ async function runOne(
     directory: join(directory, 'server'),
     gcProbe: false,
     odradekArguments: settings.odradekArguments,
+    profileDirectory: null,
   })
   const figures: KcatFigures[] = []
   try {

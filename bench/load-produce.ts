@@ -119,6 +119,7 @@ export class ProduceLoad {
   readonly #answerBytes: number
   readonly #errorPosition: number
   #answerEnd = 0
+  #lastAnswer: Buffer = Buffer.alloc(0)
   #framesSent = 0
   #framesAcked = 0
   #sending = true
@@ -172,7 +173,10 @@ export class ProduceLoad {
       this.#takeAnswers(byteCount)
       if (this.#sending) this.#sending = this.#window.advance(this.#totals)
       if (this.#sending) this.#send()
-      else if (this.#framesAcked === this.#framesSent) this.#finish()
+      else if (this.#framesAcked === this.#framesSent) {
+        this.#checkLastOffset()
+        this.#finish()
+      }
     } catch (error) {
       this.#finish(error as Error)
     }
@@ -220,8 +224,19 @@ export class ProduceLoad {
     this.#totals.messages += messages
     this.#totals.payloadBytes += messages * this.#settings.recordBytes
     this.#totals.logBytes += (at / answerBytes) * this.#framesPerAck * this.#tape.frameBytes
+    if (at > 0) this.#lastAnswer = Buffer.from(bytes.subarray(at - answerBytes, at))
     bytes.copyWithin(0, at, this.#answerEnd)
     this.#answerEnd -= at
+  }
+
+  /** The last batch's offset tells how much the partition holds: no less than was sent. */
+  #checkLastOffset(): void {
+    if (this.#settings.partitionCount > 1) return
+    const { response } = decodeResponse(Produce, produceVersion, this.#lastAnswer)
+    const { baseOffset } = response.responses[0]!.partitionResponses[0]!
+    const logEnd = baseOffset + this.#settings.recordsPerBatch
+    if (logEnd >= this.messagesSent) return
+    throw new Error(`${this.messagesSent} records sent, the log ends at ${logEnd}`)
   }
 
   #explain(answer: Buffer): string {

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 export type ServerKind = 'floor' | 'odradek'
 
@@ -16,6 +16,8 @@ export interface ServerOptions {
   readonly gcProbe: boolean
   /** Further arguments of `odradek start`. */
   readonly odradekArguments: readonly string[]
+  /** Where V8 leaves a CPU profile per thread when the server stops; null for none. */
+  readonly profileDirectory: string | null
 }
 
 export interface MeasuredServer {
@@ -95,12 +97,19 @@ function commandOf({ kind, odradekArguments }: ServerOptions, dataDirectory: str
   return [...start, ...addresses, ...odradekArguments]
 }
 
-function environmentOf({ gcProbe }: ServerOptions, statsDirectory: string): NodeJS.ProcessEnv {
-  if (!gcProbe) return process.env
-  // NODE_OPTIONS and not --import: worker threads that set their own execArgv load it, too.
-  const probe = `--import=${new URL('./gc-probe.ts', import.meta.url).href}`
-  const nodeOptions = `${process.env.NODE_OPTIONS ?? ''} ${probe}`.trim()
-  return { ...process.env, NODE_OPTIONS: nodeOptions, BENCH_STATS_DIRECTORY: statsDirectory }
+/** NODE_OPTIONS and not arguments: worker threads that set their own execArgv obey it, too. */
+function environmentOf(options: ServerOptions, statsDirectory: string): NodeJS.ProcessEnv {
+  const { gcProbe, profileDirectory } = options
+  const nodeOptions = [process.env.NODE_OPTIONS ?? '']
+  if (gcProbe) nodeOptions.push(`--import=${new URL('./gc-probe.ts', import.meta.url).href}`)
+  if (profileDirectory !== null) {
+    nodeOptions.push('--cpu-prof', `--cpu-prof-dir=${resolve(profileDirectory)}`)
+  }
+  return {
+    ...process.env,
+    NODE_OPTIONS: nodeOptions.join(' ').trim(),
+    BENCH_STATS_DIRECTORY: statsDirectory,
+  }
 }
 
 function firstLine(child: ChildProcess): Promise<string> {

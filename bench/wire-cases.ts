@@ -32,6 +32,7 @@ export interface WireSettings {
   readonly inFlight: number
   readonly checkCrc: boolean
   readonly odradekArguments: readonly string[]
+  readonly profileDirectory: string | null
 }
 
 /** Figures of one run. GB and MB are powers of ten; of record values, without keys, headers and framing. */
@@ -93,6 +94,7 @@ export async function runCase(
     directory: join(directory, 'server'),
     gcProbe: true,
     odradekArguments: settings.odradekArguments,
+    profileDirectory: settings.profileDirectory,
   })
   try {
     if (kind === 'odradek') await createTopic(server, settings.partitionCount)

@@ -42,6 +42,7 @@ Measures odradek's Kafka port with a load generator of its own and, where instal
   --check-crc        the consuming generator checks every CRC
   --workers N        passed on to odradek start
   --set KEY=VALUE    passed on to odradek start; may be repeated
+  --profile DIR      a CPU profile per server and thread there (V8's .cpuprofile); figures suffer
   --dir DIR          where data is written and removed again (default data/ in the project)
 
 Example: npm run bench -- wire --quick --only produce --batch 50 --json bench/results/today.json
@@ -78,6 +79,7 @@ export function parseWireOptions(args: readonly string[], memoryBytes: number): 
     servers: partitionCount > 1 ? servers.filter(server => server !== 'floor') : servers,
     jsonPath: values.json ?? null,
     directory: values.dir ?? null,
+    profileDirectory: values.profile ?? null,
     odradekArguments: [
       ...(values.workers === undefined ? [] : ['--workers', values.workers]),
       ...(values.set ?? []).flatMap(setting => ['--set', setting]),
@@ -106,6 +108,7 @@ function parse(args: readonly string[]) {
         partitions: string,
         'in-flight': string,
         workers: string,
+        profile: string,
         dir: string,
         set: { type: 'string', multiple: true },
       },

@@ -89,17 +89,28 @@ function renderCases(results: WireResults): string {
 
 function renderKcat({ kcatRuns }: WireResults): string {
   const first = kcatRuns[0]!
+  const samples = (what: string, server: string, figure: keyof KcatFigures) =>
+    kcatRuns
+      .flat()
+      .filter(run => run.what === what && run.server === server)
+      .map(run => Number(run[figure]))
   const rows = first.map(({ what, server }) => {
-    const runs = kcatRuns.flat().filter(run => run.what === what && run.server === server)
+    const speeds = samples(what, server, 'messagesPerSecond')
+    const costs = samples(what, server, 'serverCpuPerGigabyte')
+    const speedRatios = pairedRatios(speeds, samples(what, 'floor', 'messagesPerSecond'))
+    const costRatios = pairedRatios(costs, samples(what, 'floor', 'serverCpuPerGigabyte'))
     return [
       what,
       server,
-      formatSpread(spread(runs.map(run => run.messagesPerSecond))),
-      formatNumber(spread(runs.map(run => run.megabytesPerSecond)).median),
-      formatSpread(spread(runs.map(run => run.serverCpuPerGigabyte))),
+      formatSpread(spread(speeds)),
+      formatNumber(spread(samples(what, server, 'megabytesPerSecond')).median),
+      formatSpread(spread(costs)),
+      server === 'floor' ? '' : formatNumber(spread(speedRatios).median),
+      server === 'floor' ? '' : formatNumber(spread(costRatios).median),
     ]
   })
-  return markdownTable(['what (exec to exit)', 'server', 'msg/s', 'MB/s', 'CPU s/GB'], rows)
+  const head = ['what (exec to exit)', 'server', 'msg/s', 'MB/s', 'CPU s/GB']
+  return markdownTable([...head, 'msg/s, x floor', 'CPU s/GB, x floor'], rows)
 }
 
 function renderStarts({ starts }: WireResults): string {

@@ -108,8 +108,13 @@ async function measureAll(options: WireOptions, directory: string): Promise<Wire
 /** One start beforehand: shows the settings odradek runs with, and fails early when it does not run at all. */
 async function readyLineOf(options: WireOptions, directory: string): Promise<string | null> {
   if (!options.servers.includes('odradek')) return null
-  const { odradekArguments } = options
-  const server = await startServer({ kind: 'odradek', directory, gcProbe: false, odradekArguments })
+  const server = await startServer({
+    kind: 'odradek',
+    directory,
+    gcProbe: false,
+    odradekArguments: options.odradekArguments,
+    profileDirectory: null,
+  })
   await server.stop()
   server.remove()
   return server.readyLine

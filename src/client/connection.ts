@@ -41,6 +41,7 @@ interface Waiting {
 const congestedBytes = 1024 * 1024
 const sweepMs = 250
 const noBytes = Buffer.alloc(0)
+const noSpace = Buffer.alloc(1)
 
 export class Connection {
   readonly address: Address
@@ -68,7 +69,8 @@ export class Connection {
       port: address.port,
       noDelay: true,
       onread: {
-        buffer: () => this.#receiver.space(),
+        // Node asks for space once more after the read that closed the connection.
+        buffer: () => (this.#closed === null ? this.#receiver.space() : noSpace),
         callback: count => this.#onBytes(count),
       },
     })

@@ -4,8 +4,8 @@
  *   records ->  open batch  -> seal ->  sealed | sealed | sealed  -> sent, in flight -> acknowledged
  *                                       ^ oldest; a batch that has to be sent again comes back here
  *
- * The order of `sealed` is the order of the log. It survives retries because a partition with a batch to repeat
- * sends nothing new until all its batches in flight are answered.
+ * The order of `sealed` is the order of the log. It survives retries because a batch that is sent again waits until all
+ * others in flight are answered, and nothing else is sent until it is.
  */
 import assert from 'node:assert'
 import type { CodecName } from '../protocol/compression.ts'
@@ -26,6 +26,8 @@ export class ProduceBatch {
   /** The batch as it is sent; null until it is sealed. */
   bytes: Buffer | null = null
   count = 0
+  /** How often it was sent. */
+  attempts = 0
   /** Bytes charged to the producer's memory until the batch is settled. */
   chargedBytes = 0
   /** -1 until first sent by an idempotent producer; kept when sent again, which is what makes repeats harmless. */
@@ -130,6 +132,7 @@ export class ProduceBatch {
   #half(cursor: RecordCursor, count: number, codec: CodecName): ProduceBatch {
     const half = new ProduceBatch(this.queue, this.createdMs, this.deadlineMs)
     half.#whole = this
+    half.attempts = this.attempts
     for (let i = 0; i < count && cursor.advance(); i++) {
       half.builder.append(cursor.key(), cursor.value(), cursor.timestampMs, cursor.headers())
     }
@@ -152,8 +155,8 @@ export class PartitionQueue {
   open: ProduceBatch | null = null
   readonly sealed: ProduceBatch[] = []
   inFlight = 0
-  /** A batch came back to be sent again: wait for the others in flight, so that order is kept. */
-  isRepeating = false
+  /** Those of `inFlight` that are not sent for the first time. */
+  repeatsInFlight = 0
   /** Nothing is sent before this time on the monotonic clock. */
   notBeforeMs = 0
   /** Attempts that failed since the last success. */
@@ -196,7 +199,30 @@ export class PartitionQueue {
     let at = 0
     while (at < this.sealed.length && this.sealed[at].order < batch.order) at++
     this.sealed.splice(at, 0, batch)
-    this.isRepeating = true
+  }
+
+  /**
+   * False while the next batch has to wait for answers. A batch that is sent again travels alone: the broker remembers
+   * only the last five, and what overtook it would make it forgotten, or stored out of order.
+   */
+  get maySendNext(): boolean {
+    const isRepeat = this.sealed.length > 0 && this.sealed[0].attempts > 0
+    return this.inFlight === 0 || (this.repeatsInFlight === 0 && !isRepeat)
+  }
+
+  sent(batch: ProduceBatch): void {
+    this.inFlight++
+    if (batch.attempts++ > 0) this.repeatsInFlight++
+  }
+
+  answered(batch: ProduceBatch): void {
+    this.inFlight--
+    if (batch.attempts > 1) this.repeatsInFlight--
+  }
+
+  /** True when an older batch was refused and waits to be sent again. */
+  hasOlder(batch: ProduceBatch): boolean {
+    return this.sealed.length > 0 && this.sealed[0].order < batch.order
   }
 }
 

@@ -123,6 +123,7 @@ export class Producer {
    * @throws KafkaError when a message was not stored; others of the same call may have been
    */
   async send(topic: string, messages: readonly MessageLike[]): Promise<SendResult[]> {
+    this.#ensureOpen()
     const state = this.#topics.get(topic) ?? (await this.#open(topic))
     if (!this.hasRoom || this.#waitingCount > 0) await this.#queueForRoom()
     for (const message of messages) checkMessage(message, state.queues.length)
@@ -146,6 +147,7 @@ export class Producer {
    * The topic is created where the broker allows that.
    */
   async topic(name: string): Promise<TopicWriter> {
+    this.#ensureOpen()
     const state = this.#topics.get(name) ?? (await this.#open(name))
     return {
       partitionCount: state.queues.length,
@@ -210,10 +212,11 @@ export class Producer {
     this.#waitingCount--
   }
 
+  #ensureOpen(): void {
+    if (this.#isClosed) throw new KafkaError(Errors.BROKER_NOT_AVAILABLE, 'the producer is closed')
+  }
+
   #open(topic: string): Promise<TopicState> {
-    if (this.#isClosed) {
-      return Promise.reject(new KafkaError(Errors.BROKER_NOT_AVAILABLE, 'the producer is closed'))
-    }
     let opening = this.#opening.get(topic)
     if (opening === undefined) {
       opening = this.#load(topic).finally(() => this.#opening.delete(topic))
@@ -289,6 +292,7 @@ export class Producer {
       if (queue === state.queues[state.sticky])
         state.sticky = (state.sticky + 1) % state.queues.length
     }
+    this.#ensureOpen()
     const nowMs = performance.now()
     queue.open = new ProduceBatch(queue, nowMs, nowMs + this.#deliveryTimeoutMs, this.#spare.pop())
     this.#sender.add(queue)

@@ -131,14 +131,13 @@ export class Sender {
   #maySend(queue: PartitionQueue, nowMs: number): boolean {
     const { acks, isIdempotent, codec, lingerMs } = this.#options
     const isNewProducer = isIdempotent && queue.producerId !== this.#producer?.id
-    if ((queue.isRepeating || isNewProducer) && queue.inFlight > 0) return false
+    if (!queue.maySendNext || (isNewProducer && queue.inFlight > 0)) return false
     if (queue.inFlight >= (isIdempotent || acks === 0 ? inFlightMax : 1)) return false
     if (queue.notBeforeMs > nowMs) return this.#wakeAt(queue.notBeforeMs)
     if (queue.leader < 0) {
       this.#failed(queue, new KafkaError(Errors.LEADER_NOT_AVAILABLE, `${queue.topic}: no leader`))
       return false
     }
-    queue.isRepeating = false
     if (queue.sealed.length > 0) return true
     if (queue.open === null) return false
     const dueMs = queue.open.createdMs + lingerMs
@@ -150,7 +149,7 @@ export class Sender {
   #send(link: Link, batches: ProduceBatch[]): void {
     const { acks, requestTimeoutMs } = this.#options
     for (const batch of batches) {
-      batch.queue.inFlight++
+      batch.queue.sent(batch)
       const producer = this.#producer
       if (producer !== null && batch.producerId !== producer.id) {
         batch.queue.sequence(batch, producer.id, producer.epoch)
@@ -186,7 +185,7 @@ export class Sender {
     await connection.drained()
     link.inFlight--
     for (const batch of batches) {
-      batch.queue.inFlight--
+      batch.queue.answered(batch)
       this.#settle(batch, null)
     }
     this.#schedule()
@@ -195,7 +194,7 @@ export class Sender {
   #answered(batches: readonly ProduceBatch[], answer: ProduceAnswer): void {
     const rows = rowsByQueue(batches, answer)
     for (const batch of batches) {
-      batch.queue.inFlight--
+      batch.queue.answered(batch)
       const row = rows.get(batch.queue)
       if (row !== undefined) this.#resolve(batch, row)
       else
@@ -229,13 +228,13 @@ export class Sender {
 
   /** Refused only because a batch in front of it was: it fits once that one is stored, or under a new producer id. */
   #isBehindFailure(batch: ProduceBatch): boolean {
-    return batch.queue.isRepeating || batch.producerId !== this.#producer?.id
+    return batch.queue.hasOlder(batch) || batch.producerId !== this.#producer?.id
   }
 
   /** The connection broke, or no answer came: whether the batches were stored is unknown. */
   #lost(batches: readonly ProduceBatch[], error: Error): void {
     for (const batch of batches) {
-      batch.queue.inFlight--
+      batch.queue.answered(batch)
       if (error instanceof KafkaError && isRetriable(error.code)) this.#repeat(batch, error)
       else this.#giveUp(batch, error)
     }

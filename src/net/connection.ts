@@ -31,6 +31,8 @@ type CloseReason = 'client' | 'protocol' | 'idle' | 'slow' | 'error' | 'shutdown
 
 const Mute = { arena: 1, inFlight: 2, backlog: 4 } as const
 const anonymous: Principal = { type: 'User', name: 'ANONYMOUS' }
+/** Marks an answer whose bytes are in the output queue already. */
+const inPlace: Uint8Array[] = []
 const rejectedHttp = labelled('framesRejected', 'http')
 /** Requests are decoded one at a time and synchronously: one reader serves all connections. */
 const reader = new Reader()
@@ -101,7 +103,7 @@ export class Connection implements ReadSink {
       this.#release(call)
       return
     }
-    call.pieces = this.#encode(call, response)
+    this.#encode(call, response)
     this.#sendDone()
   }
 
@@ -209,25 +211,23 @@ export class Connection implements ReadSink {
       this.#answerUnknownApiVersions(api, frame)
       return true
     }
-    let block: Block | null = null
-    if (api.key === Produce.key) {
-      block = frame.block ?? this.#moveToArena(frame)
-      if (block === null) return false
+    if (api.key === Produce.key && frame.block === null) {
+      if (!this.#moveToArena(frame)) return false
     }
-    this.#start(api, block, frame.end - frame.start)
+    this.#start(api, frame.block, frame.end - frame.start)
     return true
   }
 
-  /** Copies a small produce frame into the arena and lets the reader go on there. */
-  #moveToArena(frame: Frame): Block | null {
-    const block = this.#listener.blocks.store(frame.bytes.subarray(frame.start, frame.end))
-    if (block === null) {
+  /** Copies a small produce frame, and what came with it, into the arena; the reader goes on there. */
+  #moveToArena(frame: Frame): boolean {
+    const headerBytes = reader.pos - frame.start
+    if (!this.#decoder.moveToArena()) {
       this.#muteForArena()
-      return null
+      return false
     }
-    const start = block.fill - (frame.end - frame.start)
-    reader.reset(block.bytes, start + (reader.pos - frame.start), block.fill)
-    return block
+    this.#decoder.next()
+    reader.reset(frame.bytes, frame.start + headerBytes, frame.end)
+    return true
   }
 
   #start(api: ServedApi, block: Block | null, requestBytes: number): void {
@@ -294,12 +294,18 @@ export class Connection implements ReadSink {
     })
   }
 
-  #encode(call: PendingCall, response: unknown): Uint8Array[] {
+  /** Answers that leave at once are encoded in place; one that must wait keeps its pieces. */
+  #encode(call: PendingCall, response: unknown): void {
     const writer: Writer = this.#listener.writer
     writer.begin()
     writeResponseHeader(writer, call.api.schema, call.apiVersion, call.correlationId)
     call.api.codec(call.apiVersion).response.write(writer, response)
-    return writer.end()
+    if (this.#calls[this.#firstCall] !== call || !writer.endInPlace()) {
+      call.pieces = writer.end()
+      return
+    }
+    this.#output.pushRange(writer.frameSlab, writer.frameStart, writer.frameEnd)
+    call.pieces = inPlace
   }
 
   /** Moves every answer that is at the head of the line to the socket. */

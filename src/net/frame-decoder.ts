@@ -49,6 +49,8 @@ export class FrameDecoder {
   #fill = 0
   #carry: Buffer | null = null
   #block: Block | null = null
+  /** Block of the pool that the window was copied to, until `settle`. */
+  #shared: Block | null = null
   #bulk = false
   #starved = false
 
@@ -88,8 +90,24 @@ export class FrameDecoder {
     frame.bytes = this.#window
     frame.start = this.#pos + sizePrefixBytes
     frame.end = frame.start + sizeBytes
-    frame.block = this.#block
+    frame.block = this.#block ?? this.#shared
     return frame
+  }
+
+  /**
+   * Copies everything received and not yet consumed into the arena block that small connections share, so that the
+   * frames lie there: one copy for all frames of a read. False while the arena is full. Call `next` again afterwards.
+   */
+  moveToArena(): boolean {
+    if (this.#block !== null || this.#shared !== null) return true
+    const left = this.#fill - this.#pos
+    const block = this.#pool.store(this.#window.subarray(this.#pos, this.#fill))
+    if (block === null) return false
+    this.#shared = block
+    this.#window = block.bytes
+    this.#pos = block.fill - left
+    this.#fill = block.fill
+    return true
   }
 
   consume(): void {
@@ -130,8 +148,10 @@ export class FrameDecoder {
     this.#starved = false
     const left = this.#fill - this.#pos
     if (this.#block !== null) return this.#settleBlock(left)
+    this.#shared = null
     if (left === 0) {
       this.#carry = null
+      this.#window = this.#pool.staging
       this.#pos = 0
       this.#fill = 0
       return true
@@ -168,6 +188,8 @@ export class FrameDecoder {
   close(): void {
     if (this.#block !== null) this.#dropBlock()
     this.#carry = null
+    this.#shared = null
+    this.#window = this.#pool.staging
     this.#pos = 0
     this.#fill = 0
   }
@@ -227,7 +249,7 @@ export class FrameDecoder {
     const end = this.#frameEnd()
     const announced = end === 0 ? smallCarryBytes : end - this.#pos
     const carry = this.#carry
-    if (carry !== null && this.#pos === 0 && carry.length - this.#fill > 0) return
+    if (carry === this.#window && this.#pos === 0 && carry.length - this.#fill > 0) return
     const roomy = Math.max(smallCarryBytes, left * 2)
     const capacity = Math.max(left + sizePrefixBytes, Math.min(announced, roomy))
     const fresh = Buffer.allocUnsafeSlow(capacity)

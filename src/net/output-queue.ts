@@ -10,6 +10,10 @@ export class OutputQueue {
   readonly #free: (regions: Region[]) => void
   #pieces: Uint8Array[] = []
   #regions: Region[] | null = null
+  /** A stretch of one slab that still grows: neighbours leave as one piece, many small answers in one buffer. */
+  #slab: ArrayBufferLike | null = null
+  #start = 0
+  #end = 0
 
   constructor(socket: Socket, free: (regions: Region[]) => void) {
     this.#socket = socket
@@ -21,14 +25,30 @@ export class OutputQueue {
   }
 
   push(pieces: readonly Uint8Array[], regions: Region[] | null): void {
-    for (const piece of pieces) this.#append(piece)
+    for (let i = 0; i < pieces.length; i++) {
+      const { buffer, byteOffset, length } = pieces[i] as Uint8Array
+      this.pushRange(buffer, byteOffset, byteOffset + length)
+    }
     if (regions === null) return
     if (this.#regions === null) this.#regions = regions
     else this.#regions.push(...regions)
   }
 
+  /** As `push` of bytes [start, end) of `slab`, without an object for them. */
+  pushRange(slab: ArrayBufferLike, start: number, end: number): void {
+    if (this.#slab === slab && this.#end === start) {
+      this.#end = end
+      return
+    }
+    this.#seal()
+    this.#slab = slab
+    this.#start = start
+    this.#end = end
+  }
+
   /** Writes what was gathered. Returns the bytes given to the socket. */
   flush(): number {
+    this.#seal()
     const pieces = this.#pieces
     if (pieces.length === 0) return 0
     this.#pieces = []
@@ -55,25 +75,14 @@ export class OutputQueue {
   /** Drops what was never given to the socket. */
   discard(): void {
     this.#pieces = []
+    this.#slab = null
     if (this.#regions !== null) this.#free(this.#regions)
     this.#regions = null
   }
 
-  /** Neighbours in one slab leave as one piece: many small answers, one buffer. */
-  #append(piece: Uint8Array): void {
-    const previous = this.#pieces.at(-1)
-    if (
-      previous !== undefined &&
-      previous.buffer === piece.buffer &&
-      previous.byteOffset + previous.length === piece.byteOffset
-    ) {
-      this.#pieces[this.#pieces.length - 1] = Buffer.from(
-        piece.buffer,
-        previous.byteOffset,
-        previous.length + piece.length,
-      )
-      return
-    }
-    this.#pieces.push(piece)
+  #seal(): void {
+    if (this.#slab === null) return
+    this.#pieces.push(Buffer.from(this.#slab, this.#start, this.#end - this.#start))
+    this.#slab = null
   }
 }

@@ -30,9 +30,14 @@ export class Writer {
   private pieces: Uint8Array[] = []
   private pieceBytes = 0
 
+  frameSlab: ArrayBufferLike
+  frameStart = 0
+  frameEnd = 0
+
   /** `initialBytes`: size of the first slab; later ones are 64 KiB. */
   constructor(initialBytes: number = slabBytes) {
     this.slab = Buffer.allocUnsafeSlow(initialBytes)
+    this.frameSlab = this.slab.buffer
     this.view = new DataView(this.slab.buffer, this.slab.byteOffset, this.slab.length)
   }
 
@@ -58,6 +63,20 @@ export class Writer {
     this.pieceBytes = 0
     this.pieceStart = this.pos
     return pieces
+  }
+
+  /**
+   * As `end`, for frames without references: true with [frameStart, frameEnd) of `frameSlab` set and no object made;
+   * false when the frame has several pieces, and `end` is to be called.
+   */
+  endInPlace(): boolean {
+    if (this.pieces.length > 0) return false
+    this.view.setInt32(this.pieceStart, this.pos - this.pieceStart - 4)
+    this.frameSlab = this.slab.buffer
+    this.frameStart = this.pieceStart
+    this.frameEnd = this.pos
+    this.pieceStart = this.pos
+    return true
   }
 
   private need(bytes: number): void {

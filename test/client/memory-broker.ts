@@ -40,20 +40,22 @@ class MemoryLog {
   readonly batches: Buffer[] = []
   logStart = 0
   logEnd = 0
-  readonly #sequences = new Map<number, { base: number; next: number; offset: number }>()
+  /** By producer id, the newest last: five batches, as Kafka remembers them. */
+  readonly #sequences = new Map<number, { base: number; next: number; offset: number }[]>()
 
   append(bytes: Uint8Array): { errorCode: number; baseOffset: number } {
     const batch = Buffer.from(bytes)
     const producerId = producerIdAt(batch, 0)
     const base = baseSequenceAt(batch, 0)
     if (producerId >= 0) {
-      const last = this.#sequences.get(producerId)
-      if (last !== undefined && base === last.base) return { errorCode: 0, baseOffset: last.offset }
-      if (base !== (last?.next ?? 0)) {
+      const window = this.#sequences.get(producerId) ?? []
+      const repeated = window.find(one => one.base === base)
+      if (repeated !== undefined) return { errorCode: 0, baseOffset: repeated.offset }
+      if (base !== (window.at(-1)?.next ?? 0)) {
         return { errorCode: Errors.OUT_OF_ORDER_SEQUENCE_NUMBER, baseOffset: -1 }
       }
       const next = base + recordCountAt(batch, 0)
-      this.#sequences.set(producerId, { base, next, offset: this.logEnd })
+      this.#sequences.set(producerId, [...window, { base, next, offset: this.logEnd }].slice(-5))
     }
     const baseOffset = this.logEnd
     patchAppend(batch, baseOffset, 0)
