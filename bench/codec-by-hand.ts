@@ -1,6 +1,6 @@
 /**
- * Produce v9 and Fetch v12 requests read by hand: what a careful person would write for these two versions alone, bounds
- * checked, no schema. Only codec.bench.ts uses it.
+ * Produce v9 and Fetch v12 requests read by hand: what a careful person would write for these two versions alone,
+ * bounds checked, no schema. Only codec.bench.ts uses it.
  */
 let bytes: Buffer
 let view: DataView = new DataView(new ArrayBuffer(0))

@@ -1,6 +1,7 @@
 /**
  * The measured stretch of a load: warm-up, window, end. The generator reports its totals after every batch of answers,
- * and the window ends by time or by bytes, whichever comes first. At both edges of the window the server's usage is read and, when it carries gc-probe.ts, SIGUSR2 sent.
+ * and the window ends by time or by bytes, whichever comes first. At both edges of the window the server's usage is
+ * read and, when it carries gc-probe.ts, SIGUSR2 sent.
  *
  *   start ── warm-up ──┬── window ──┬── drain
  *                      usage        usage: figures are differences between the edges

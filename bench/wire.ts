@@ -95,8 +95,10 @@ async function measureAll(options: WireOptions, directory: string): Promise<Wire
     }
   }
   if (options.parts.includes('start') && options.servers.includes('odradek')) {
-    if (ensureBuilt()) progress('built dist/')
-    for (let start = 1; start <= options.startCount; start++) {
+    const isBuilt = await attempt('build of dist/', async () => ensureBuilt())
+    if (isBuilt === true) progress('built dist/')
+    const startCount = isBuilt === null ? 0 : options.startCount
+    for (let start = 1; start <= startCount; start++) {
       const figures = await attempt(`start ${start}`, () => measureStart(join(directory, 'start')))
       if (figures === null) break
       results.starts.push(figures)

@@ -24,8 +24,8 @@ import { type Progress, RecoveryScans } from './partitions/recovery-scans.ts'
 import { refreshGauges } from './refresh-gauges.ts'
 import type { Services } from './services.ts'
 import { TaskPool } from './task-pool.ts'
-import { partitionDirectoryName } from './topics/topic-names.ts'
 import { ProducerIds } from './topics/producer-ids.ts'
+import { partitionDirectoryName } from './topics/topic-names.ts'
 import { TopicRegistry } from './topics/topic-registry.ts'
 import { FileTopicStore } from './topics/topic-store.ts'
 import { packageVersion } from './version.ts'
@@ -158,7 +158,8 @@ export async function startBrokerWith(
 ): Promise<Broker> {
   const startedMs = performance.now()
   const log = createLogger({ level: config.logLevel })
-  const readPath = hooks.readPath === undefined ? probeDirectRead() : Promise.resolve(hooks.readPath)
+  const readPath =
+    hooks.readPath === undefined ? probeDirectRead() : Promise.resolve(hooks.readPath)
   const directory = await DataDirectory.open(config.dataDirectory, config.brokerId)
   const threads = startThreads(config, hooks, log, directory.path)
   try {
@@ -340,7 +341,10 @@ function startTimers(parts: Parts): void {
   const { config, host, log, services, timers } = parts
   const checkpoint = setInterval(() => {
     host.saveCheckpoint().catch((error: unknown) => {
-      log.warn({ err: error }, 'recovery checkpoint was not written: the next recovery takes longer')
+      log.warn(
+        { err: error },
+        'recovery checkpoint was not written: the next recovery takes longer',
+      )
     })
   }, checkpointMs)
   timers.push(checkpoint.unref())
@@ -349,7 +353,9 @@ function startTimers(parts: Parts): void {
   }
   if (!config.exposed) return
   const remind = (): void =>
-    log.warn('listening beyond this machine without authentication (--insecure): anybody may read, write and delete')
+    log.warn(
+      'listening beyond this machine without authentication (--insecure): anybody may read, write and delete',
+    )
   services.metrics.set(Metric.insecureListener, 1)
   remind()
   timers.push(setInterval(remind, insecureReminderMs).unref())

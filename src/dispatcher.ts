@@ -19,7 +19,15 @@ import type { Owner } from './partitions/owner.ts'
 import type { Partition } from './partitions/partition.ts'
 import { Errors } from './protocol/errors.ts'
 import { Arena } from './ring/arena.ts'
-import { type Command, emptyCommand, emptyReply, Op, type Reply, ReplyKind, readReply } from './ring/commands.ts'
+import {
+  type Command,
+  emptyCommand,
+  emptyReply,
+  Op,
+  type Reply,
+  ReplyKind,
+  readReply,
+} from './ring/commands.ts'
 import { Doorbell } from './ring/doorbell.ts'
 
 /** Who waits for replies: one object per request, `row` tells its partitions apart. */
@@ -298,9 +306,7 @@ export class Dispatcher {
   #onReply(reply: Reply): void {
     const entry = this.#table[reply.requestRef]
     const fresh =
-      entry !== undefined &&
-      entry.sink !== null &&
-      entry.generation === reply.requestGeneration
+      entry !== undefined && entry.sink !== null && entry.generation === reply.requestGeneration
     if (!fresh) {
       this.#metrics.add(Metric.staleReplies, 1)
       return

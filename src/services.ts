@@ -4,9 +4,9 @@ import type { BrokerConfig } from './config/config.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { ThreadMetrics } from './metrics.ts'
 import type { OffsetTable } from './partitions/offset-table.ts'
-import type { TopicRegistry } from './topics/topic-registry.ts'
 import type { TaskPool } from './task-pool.ts'
 import type { ProducerIds } from './topics/producer-ids.ts'
+import type { TopicRegistry } from './topics/topic-registry.ts'
 
 export interface Services {
   readonly config: BrokerConfig

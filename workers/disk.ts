@@ -29,6 +29,10 @@ class RealFile implements DiskFile {
     return fs.writeSync(this.#fd, bytes, 0, bytes.length, position)
   }
 
+  writeGathered(views: readonly Uint8Array[], position: number): number {
+    return fs.writevSync(this.#fd, views, position)
+  }
+
   read(into: Uint8Array, position: number): number {
     return fs.readSync(this.#fd, into, 0, into.length, position)
   }

@@ -5,7 +5,9 @@
 import type { ApiSchema } from '../protocol/schema.ts'
 import type { Services } from '../services.ts'
 
-/** What an authorizer is asked about (allow-all until ACLs exist). `per-topic` rows name their topics in the request. */
+/**
+ * What an authorizer is asked about (allow-all until ACLs exist). `per-topic` rows name their topics in the request.
+ */
 export type Resource = 'none' | 'cluster' | 'topic' | 'group' | 'transactional-id'
 export type Operation =
   | 'none'

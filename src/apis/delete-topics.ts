@@ -1,6 +1,6 @@
 /**
- * DeleteTopics 0-6: by name, from v6 on also by id. Dispatcher thread. Answered when the files are
- * gone; the time-out of the request is not used. With `delete.topic.enable=false` v0-2 get INVALID_REQUEST, which they know, instead of
+ * DeleteTopics 0-6: by name, from v6 on also by id. Dispatcher thread. Answered when the files are gone; the time-out
+ * of the request is not used. With `delete.topic.enable=false` v0-2 get INVALID_REQUEST, which they know, instead of
  * TOPIC_DELETION_DISABLED.
  */
 import type { TopicRef } from '../admin/admin-service.ts'

@@ -20,7 +20,13 @@ type RequestRow = Request['topics'][number]['partitions'][number]
 type Response = ResponseOf<typeof ListOffsets>
 type ResponseRow = Response['topics'][number]['partitions'][number]
 
-const At = { latest: -1, earliest: -2, maxTimestamp: -3, earliestLocal: -4, latestTiered: -5 } as const
+const At = {
+  latest: -1,
+  earliest: -2,
+  maxTimestamp: -3,
+  earliestLocal: -4,
+  latestTiered: -5,
+} as const
 /** First version that knows a special timestamp. */
 const specialSince = new Map<number, number>([
   [At.latest, 0],

@@ -1,4 +1,6 @@
-/** Commands whose names are promised and whose time has not come: refused with the reason instead of `unknown command`. */
+/**
+ * Commands whose names are promised and whose time has not come: refused with the reason instead of `unknown command`.
+ */
 import type { Command } from 'commander'
 import { UsageError } from './failure.ts'
 

@@ -171,13 +171,8 @@ export class Fetcher {
     if (records === null || records.length === 0) return
     const nextOffset = nextOffsetAfter(records)
     if (nextOffset < 0) {
-      if (reader.maxBytes >= partitionBytesLimit) {
-        throw new KafkaError(
-          Errors.CORRUPT_MESSAGE,
-          `${this.#name(reader)}: no whole batch in ${records.length} bytes at offset ${reader.fetchOffset}`,
-        )
-      }
-      reader.maxBytes *= 2
+      if (reader.maxBytes < partitionBytesLimit) reader.maxBytes *= 2
+      else this.#corrupt(reader, `${this.#name(reader)}: no whole batch in ${records.length} bytes`)
       return
     }
     if (nextOffset <= reader.fetchOffset) return
@@ -196,10 +191,16 @@ export class Fetcher {
     } else if (!canRetry(error)) {
       throw error
     } else if (error.code === Errors.CORRUPT_MESSAGE && reader.failures >= corruptAttemptsMax) {
-      throw new KafkaError(error.code, `${error.message} at offset ${reader.fetchOffset}`)
+      this.#corrupt(reader, error.message)
     } else {
       await this.#back([reader], error)
     }
+  }
+
+  /** Ends the stream at once: CORRUPT_MESSAGE is retriable in Kafka's table, so throwing it would only try again. */
+  #corrupt(reader: PartitionReader, why: string): void {
+    const message = `${why} at offset ${reader.fetchOffset}`
+    this.#stream.fail(new KafkaError(Errors.CORRUPT_MESSAGE, message))
   }
 
   async #resetOffset(reader: PartitionReader): Promise<void> {
@@ -234,7 +235,7 @@ export class Fetcher {
       const isGone = this.#readers.some(
         reader => reader.failures > 0 && nowMs - reader.failingSinceMs > unknownTopicMs,
       )
-      if (!canRetry(error) || (isUnknownTopic(error) && isGone)) throw error
+      if (!canRetry(error) || (isUnknownTopic(error) && isGone)) this.#stream.fail(error as Error)
     }
   }
 

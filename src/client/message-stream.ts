@@ -23,7 +23,9 @@ export interface ConsumedMessage {
   readonly headers: readonly RecordHeader[]
 }
 
-/** A run of records of one partition, walked with `advance()`. Valid until the next chunk of the stream is asked for. */
+/**
+ * A run of records of one partition, walked with `advance()`. Valid until the next chunk of the stream is asked for.
+ */
 export class MessageChunk extends RecordCursor {
   topic = ''
   partition = -1

@@ -1,7 +1,7 @@
 /**
- * The configuration as a zod schema, derived from settings.ts: for the JSON schema editors use and for whatever wants to
- * check a whole document. The broker's own start does not load it: zod takes about 75 ms of the 300 ms a start may take,
- * and config.ts reads the same table with messages for operators. test/config holds both to the same verdicts.
+ * The configuration as a zod schema, derived from settings.ts: for the JSON schema editors use and for whatever wants
+ * to check a whole document. The broker's own start does not load it: zod takes about 75 ms of the 300 ms a start may
+ * take, and config.ts reads the same table with messages for operators. test/config holds both to the same verdicts.
  */
 import { z } from 'zod'
 import { ENDPOINT, type IntegerKind, type Kind, LONG_MAX, parseValue } from './kinds.ts'

@@ -1,14 +1,19 @@
 /**
  * What the log core needs of a file system. Owner threads use the real one (workers/disk.ts); tests pass one that
- * fails, tears and forgets. Types only: both thread sides import this file.
+ * fails, tears and forgets. No logic: both thread sides import this file.
  *
  * Every call may throw an Error with a `code` (ENOSPC, EIO, ...). RELIABILITY policy: a short write is no error, the
  * caller loops; a failed sync is final for that file.
  */
+/** Views that one gathering write takes (IOV_MAX on Linux and macOS). */
+export const gatherMax = 1024
+
 export interface DiskFile {
   readonly path: string
   /** Writes at `position`; returns how many bytes were taken, which may be fewer than given. */
   write(bytes: Uint8Array, position: number): number
+  /** As `write` of all views one behind another, at most `gatherMax` of them, in one call. */
+  writeGathered(views: readonly Uint8Array[], position: number): number
   /** Reads at `position` into the whole of `into`; returns the bytes read, 0 at the end of the file. */
   read(into: Uint8Array, position: number): number
   /** Starts fdatasync and returns at once; `done` is called exactly once, later. */

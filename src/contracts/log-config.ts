@@ -1,4 +1,6 @@
-/** The settings of one log as its owner thread needs them: every number with its unit. From topic configs (src/config). */
+/**
+ * The settings of one log as its owner thread needs them: every number with its unit. From topic configs (src/config).
+ */
 export type FlushPolicy = 'group-commit' | 'interval' | 'os'
 
 export interface LogConfig {

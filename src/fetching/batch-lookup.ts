@@ -96,9 +96,7 @@ export class BatchLookup {
   #finish(found: Found): void {
     this.#free()
     const gone = this.#partition.state !== 'online'
-    this.#result.resolve(
-      gone ? { ...nothing, errorCode: unavailableCode(this.#partition) } : found,
-    )
+    this.#result.resolve(gone ? { ...nothing, errorCode: unavailableCode(this.#partition) } : found)
   }
 
   #free(): void {

@@ -8,8 +8,9 @@
  *
  * The owner reads whole batches into a region of the response arena; the answer refers to those bytes.
  */
-import { leaderEpochError, unavailableCode } from '../apis/partition-errors.ts'
+
 import type { FetchRequest, FetchResponse } from '../apis/fetch.ts'
+import { leaderEpochError, unavailableCode } from '../apis/partition-errors.ts'
 import { Metric } from '../metrics.ts'
 import type { PendingCall } from '../net/pending-call.ts'
 import { emptyOffsetView } from '../partitions/offset-table.ts'

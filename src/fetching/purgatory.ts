@@ -1,7 +1,7 @@
 /**
  * Where operations wait for a partition's high watermark: acks=all answers for the flush, fetches for records.
- * Dispatcher thread. One watch word per partition and dispatcher in the offset table tells the owner to send a notice at
- * the next advance; the word is set before the high watermark is read again, so no advance goes unnoticed.
+ * Dispatcher thread. One watch word per partition and dispatcher in the offset table tells the owner to send a notice
+ * at the next advance; the word is set before the high watermark is read again, so no advance goes unnoticed.
  *
  *   slot → durable  |end 17|end 40|end 41| ...    in the order of appends, so always answered from the front
  *        → fetchers {fetch, fetch, ...}           woken at any advance, they look for themselves

@@ -252,7 +252,8 @@ export class Connection implements ReadSink {
     }
     this.#listener.metrics.add(api.requestsMetric, 1)
     const result = api.row.handle(request, call, this.#listener.services)
-    if (!call.expectsResponse) {
+    // A refused acks=0 call has closed the connection by now, and with it emptied the line.
+    if (!call.expectsResponse && !this.closed) {
       assert(this.#calls.at(-1) === call, 'an acks=0 call says so before it returns')
       this.#calls.pop()
     }

@@ -228,7 +228,8 @@ export class FrameDecoder {
     const announced = left >= sizePrefixBytes ? this.#frameEnd() - this.#pos : 0
     const trusted = announced <= trustedFrameBytes || left >= trustedFrameBytes / 2
     const wanted = trusted ? announced : trustedFrameBytes
-    const sizeBytes = wanted >= exactFrameBytes ? Math.max(wanted, left + smallCarryBytes) : blockBytes
+    const sizeBytes =
+      wanted >= exactFrameBytes ? Math.max(wanted, left + smallCarryBytes) : blockBytes
     const fresh = this.#pool.allocate(sizeBytes)
     if (fresh === null) {
       this.#starved = true

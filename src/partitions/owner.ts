@@ -53,7 +53,9 @@ export class Owner {
     return this.#worker !== null
   }
 
-  /** Calls the control plane. Null when the thread is not running or dies before it answers; rejects as the call does. */
+  /**
+   * Calls the control plane. Null when the thread is not running or dies before it answers; rejects as the call does.
+   */
   async call<T>(use: (control: OwnerControlProxy) => Promise<T>): Promise<T | null> {
     const control = this.#control
     if (control === null) return null

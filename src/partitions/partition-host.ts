@@ -170,10 +170,7 @@ export class ThreadedPartitionHost implements PartitionHost {
       ownerIndex: this.#map.place(topic.name, index),
       state: 'opening',
     }
-    const directory = join(
-      this.#options.dataDirectory,
-      partitionDirectoryName(topic.name, index),
-    )
+    const directory = join(this.#options.dataDirectory, partitionDirectoryName(topic.name, index))
     const hosted = { partition, topicId: topic.id, directory, config: topic.config }
     this.#hosted.set(slot, hosted)
     return hosted

@@ -1,6 +1,7 @@
 /**
- * Kafka's `recovery-point-offset-checkpoint`: per partition the offset below which everything is proven on disk, so that
- * a start after a crash scans only what lies above. Dispatcher thread; the flushed ends come from the offset table.
+ * Kafka's `recovery-point-offset-checkpoint`: per partition the offset below which everything is proven on disk, so
+ * that a start after a crash scans only what lies above. Dispatcher thread; the flushed ends come from the offset
+ * table.
  *
  *   0                       version
  *   2                       entries

@@ -1,6 +1,7 @@
 /**
  * CRC-32C (Castagnoli, RFC 3720 appendix B.4), the checksum of record batches. Any thread; accepts shared memory.
- * Native code wins from about 256 bytes on; below, and where no prebuilt binary fits the machine, a table in JavaScript.
+ * Native code wins from about 256 bytes on; below, and where no prebuilt binary fits the machine, a table in
+ * JavaScript.
  */
 import { createRequire } from 'node:module'
 import table from 'crc-32/crc32c.js'

@@ -191,7 +191,9 @@ export function isRetriable(code: number): boolean {
   return retriable.has(code)
 }
 
-/** Carries the code a client is answered with; the message goes into the answer where the version has a place for it. */
+/**
+ * Carries the code a client is answered with; the message goes into the answer where the version has a place for it.
+ */
 export class KafkaError extends Error {
   override name = 'KafkaError'
   readonly code: number

@@ -1,8 +1,11 @@
 /**
  * Request header v1/v2 and response header v0/v1. Any thread.
  *
- *   request   | api key i16 | api version i16 | correlation id i32 | client id nullable string, never compact | tags, flexible only |
- *   response  | correlation id i32 | tags, flexible only; ApiVersions never, so that any client can read its answer (KIP-511) |
+ *   request   | api key i16 | api version i16 | correlation id i32 | client id nullable string | tags |
+ *   response  | correlation id i32 | tags |
+ *
+ * The client id is never compact. Tags only where the version is flexible; in ApiVersions answers never, so that any
+ * client can read them (KIP-511).
  */
 import { ProtocolError, type Reader } from './reader.ts'
 import type { ApiSchema } from './schema.ts'
@@ -15,7 +18,9 @@ export interface RequestHeader {
   clientId: string | null
 }
 
-/** Whether a version of an API is flexible; null when the API is unknown, so that nothing behind the key can be trusted. */
+/**
+ * Whether a version of an API is flexible; null when the API is unknown, so that nothing behind the key can be trusted.
+ */
 export type FlexibleLookup = (apiKey: number, apiVersion: number) => boolean | null
 
 type AnySchema = ApiSchema<never, never>

@@ -1,9 +1,9 @@
 /**
- * Finds the frames of an lz4 stream and bounds what they expand to, so that the native decoder, which knows no limit, can
- * be let at them. Any thread. Format: lz4_Frame_format.md 1.6.
+ * Finds the frames of an lz4 stream and bounds what they expand to, so that the native decoder, which knows no limit,
+ * can be let at them. Any thread. Format: lz4_Frame_format.md 1.6.
  *
- *   | magic 04 22 4D 18 | FLG | BD | content size u64? | dictionary id u32? | HC | block ... | 0 u32 | content checksum u32? |
- *   block: | size u32, top bit set when stored plain | bytes | checksum u32? |                     all little-endian
+ *   | magic 04 22 4D 18 | FLG | BD | content size u64? | dictionary id u32? | HC | block ... | 0 u32 | checksum u32? |
+ *   block: | size u32, top bit set when stored plain | bytes | checksum u32? |                   all little-endian
  *   FLG: 7-6 version = 01, 5 independent blocks, 4 block checksums, 3 content size, 2 content checksum, 0 dictionary
  *   BD: 6-4 largest block: 4 64 KiB, 5 256 KiB, 6 1 MiB, 7 4 MiB
  */
@@ -77,8 +77,8 @@ function walkFrame(
 }
 
 /**
- * Adds up a block's sequences without copying anything: token, literals, 2 bytes of match offset, match of 4 or more; the
- * last sequence has literals only.
+ * Adds up a block's sequences without copying anything: token, literals, 2 bytes of match offset, match of 4 or more;
+ * the last sequence has literals only.
  */
 function plainBytesOf(view: DataView, start: number, end: number, blockBytesMax: number): number {
   let plainBytes = 0

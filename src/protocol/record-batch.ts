@@ -1,6 +1,6 @@
 /**
- * The header of a record batch (magic 2, KIP-98) by byte position; records are never decoded here. Any thread. No object
- * is made per batch: every function takes the bytes and where the batch begins.
+ * The header of a record batch (magic 2, KIP-98) by byte position; records are never decoded here. Any thread. No
+ * object is made per batch: every function takes the bytes and where the batch begins.
  *
  *    0 baseOffset i64 | 8 batchLength i32, of what follows | 12 partitionLeaderEpoch i32 | 16 magic i8 = 2 | 17 crc u32
  *   21 attributes i16 | 23 lastOffsetDelta i32 | 27 baseTimestamp i64 | 35 maxTimestamp i64

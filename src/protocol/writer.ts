@@ -3,7 +3,7 @@
  * or one per thread.
  *
  *   slab   |size|frame 1|size|frame 2 .....|records ->      |size|frame 3 ...          |
- *                                          ^ a view of >= 1 KiB is referenced, the frame goes on behind it as a new piece
+ *                                          ^ a view of >= 1 KiB is referenced, the frame goes on behind it
  *
  * A frame that outgrows its slab moves to a new one (only the unfinished piece is copied); finished pieces never move
  * and are never written again, so a socket may hold them as long as it likes.

@@ -21,7 +21,9 @@ type Model = Map<string, number>
 
 const never = new Promise<never>(() => {})
 
-/** Counts writes down; at zero nothing more happens, as after kill -9. Even counts die before a write, odd ones after. */
+/**
+ * Counts writes down; at zero nothing more happens, as after kill -9. Even counts die before a write, odd ones after.
+ */
 class Fuse {
   left = Number.POSITIVE_INFINITY
   async burn<T>(write: () => Promise<T>): Promise<T> {

@@ -1,4 +1,7 @@
-/** An admin service over real files and a host without threads; `restart` is a crash and a new process on the same files. */
+/**
+ * An admin service over real files and a host without threads; `restart` is a crash and a new process on the same
+ * files.
+ */
 
 import { AdminService, type CreateTopic } from '../../src/admin/admin-service.ts'
 import { type BrokerConfig, loadConfig } from '../../src/config/config.ts'

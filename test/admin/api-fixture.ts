@@ -1,4 +1,6 @@
-/** Calls API handlers as a connection does: the request and the answer go through their wire form in the given version. */
+/**
+ * Calls API handlers as a connection does: the request and the answer go through their wire form in the given version.
+ */
 import type { ApiRow, Call } from '../../src/apis/api-row.ts'
 import type { ApiSchema } from '../../src/protocol/schema.ts'
 import type { Services } from '../../src/services.ts'

@@ -14,6 +14,8 @@ import {
 import { records } from '../../src/protocol/records.ts'
 
 const bytes = fc.uint8Array({ maxLength: 300 })
+type Sample<A> = A extends fc.Arbitrary<infer T> ? T : never
+
 const nullableBytes = fc.option(bytes, { nil: null })
 const record = fc.record({
   key: nullableBytes,
@@ -23,7 +25,7 @@ const record = fc.record({
 })
 const manyRecords = fc.array(record, { minLength: 1, maxLength: 40 })
 
-function build(all: fc.TypeOf<typeof manyRecords>): BatchBuilder {
+function build(all: Sample<typeof manyRecords>): BatchBuilder {
   const builder = new BatchBuilder()
   for (const { key, value, timestampMs, headers } of all) {
     builder.append(key, value, timestampMs, headers as Headers)

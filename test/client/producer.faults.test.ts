@@ -233,7 +233,7 @@ describe('a producer', () => {
     expect(values(broker)).toEqual(all)
   })
 
-  test.each([
+  test.each<[ProducerOptions, RegExp]>([
     [{ acks: 1, idempotent: true }, /needs acks 'all'/],
     [{ acks: 2 as 1 }, /acks 2/],
     [{ codec: 'brotli' as 'gzip' }, /codec 'brotli'/],

@@ -11,6 +11,8 @@ import {
 } from '../../src/protocol/record-batch.ts'
 import { batches, type LogRecord, records } from '../../src/protocol/records.ts'
 
+type Sample<A> = A extends fc.Arbitrary<infer T> ? T : never
+
 const nullableBytes = fc.option(
   fc.uint8Array({ maxLength: 200 }).map(bytes => Buffer.from(bytes)),
   { nil: null },
@@ -31,7 +33,7 @@ const blobs = fc.array(
 )
 
 /** Batches with offsets from `baseOffset` on, gaps as compaction leaves them. */
-function blobOf(parts: fc.TypeOf<typeof blobs>, baseOffset = 0): Buffer {
+function blobOf(parts: Sample<typeof blobs>, baseOffset = 0): Buffer {
   let offset = baseOffset
   return Buffer.concat(
     parts.map(({ records: all, codec, gap }) => {

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { Errors } from '../../src/protocol/errors.ts'
 import { batchBytesAt } from '../../src/protocol/record-batch.ts'
 import { newReadResult } from '../../workers/log/results.ts'
-import { directory, LogHarness, makeBatch, stored } from './log-kit.ts'
+import { directory, expectSame, LogHarness, makeBatch, stored } from './log-kit.ts'
 
 describe('append', () => {
   test('offsets count records and batches are stored as sent, but for base offset and epoch', () => {
@@ -51,7 +51,7 @@ describe('append', () => {
     const [a, b, c, d, e, f, g, h] = batches.map(batch => batch.length)
     expect(writes).toEqual([a + b, c, d, e, f, g + h])
     kit.settle()
-    expect(kit.readAll()).toEqual(batches)
+    expectSame(kit.readAll(), batches)
   })
 
   test('a round larger than the gathering buffer arrives whole', () => {
@@ -59,7 +59,7 @@ describe('append', () => {
     const batches = Array.from({ length: 60 }, (_, mark) => makeBatch({ valueBytes: 15_000, mark }))
     kit.append(...batches)
     kit.settle()
-    expect(kit.readAll()).toEqual(batches)
+    expectSame(kit.readAll(), batches)
   })
 
   test('a refused batch takes no offset and spoils no other', () => {
@@ -117,7 +117,7 @@ describe('roll', () => {
     for (const name of logs) {
       expect(kit.disk.bytesOf(`${directory}/${name}`).length).toBeLessThanOrEqual(1_000)
     }
-    expect(kit.readAll()).toEqual(batches)
+    expectSame(kit.readAll(), batches)
   })
 
   test('a segment older than the limit is sealed by the next append, an empty one is not', () => {
@@ -230,7 +230,7 @@ describe('read', () => {
     kit.disk.onOperation = ({ kind }) => (kind === 'read' ? { code: 'EIO' } : null)
     expect(() => kit.read(0)).toThrow(`${Errors.KAFKA_STORAGE_ERROR}`)
     kit.disk.onOperation = () => null
-    expect(kit.readAll()).toEqual(batches)
+    expectSame(kit.readAll(), batches)
     expect(kit.log.state).toBe('online')
   })
 })

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { Block, BlockPool, stagingBytes } from '../../src/net/block-pool.ts'
+import { type Block, BlockPool, stagingBytes } from '../../src/net/block-pool.ts'
 import { FrameDecoder, FrameSizeError } from '../../src/net/frame-decoder.ts'
 import { Arena } from '../../src/ring/arena.ts'
 

@@ -1,4 +1,6 @@
-/** Bytes made by an independent encoder (test/support/kafka-json.ts): read and written for every API, version and side. */
+/**
+ * Bytes made by an independent encoder (test/support/kafka-json.ts): read and written for every API, version and side.
+ */
 import { expect, test } from 'vitest'
 import { decode, encode, withBytes, withHex } from '../support/frames.ts'
 import { readGolden } from '../support/kafka-json.ts'

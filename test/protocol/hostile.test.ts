@@ -1,6 +1,7 @@
 /**
- * Frames no honest client sends. Oracle: a value or a ProtocolError, nothing else; never more decoded objects than bytes;
- * never a read behind the frame's end. ODRADEK_FUZZ multiplies the random part (1 = quick, 50 = the release budget).
+ * Frames no honest client sends. Oracle: a value or a ProtocolError, nothing else; never more decoded objects than
+ * bytes; never a read behind the frame's end. ODRADEK_FUZZ multiplies the random part (1 = quick, 50 = the release
+ * budget).
  */
 import fc from 'fast-check'
 import { expect, test } from 'vitest'

@@ -9,6 +9,7 @@
  * having written them. Every call counts as one operation; `onOperation` may make it fail, `crashAt` ends the world.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
+import { applyNames, cutFile, DirectoryNode, FileNode, type Node } from './fault-disk-nodes.ts'
 
 export type OperationKind =
   | 'open'
@@ -34,55 +35,6 @@ export interface Operation {
 /** What an operation does instead of succeeding: fail with a code, or take only some of the bytes. */
 export type Fault = { readonly code: string } | { readonly short: number } | null
 
-type FileChange =
-  | { readonly kind: 'write'; readonly position: number; readonly bytes: Buffer }
-  | { readonly kind: 'truncate'; readonly size: number }
-
-class FileNode {
-  cache: Buffer = Buffer.alloc(0)
-  durable: Buffer = Buffer.alloc(0)
-  changes: FileChange[] = []
-}
-
-type Node = FileNode | DirectoryNode
-type NameChange = readonly (readonly [name: string, node: Node | null])[]
-
-class DirectoryNode {
-  names = new Map<string, Node>()
-  durable = new Map<string, Node>()
-  changes: NameChange[] = []
-
-  change(...change: NameChange): void {
-    this.changes.push(change)
-    applyNames(this.names, change)
-  }
-}
-
-function applyNames(names: Map<string, Node>, change: NameChange): void {
-  for (const [name, node] of change) {
-    if (node === null) names.delete(name)
-    else names.set(name, node)
-  }
-}
-
-function applyChange(bytes: Buffer, change: FileChange): Buffer {
-  if (change.kind === 'truncate') {
-    const cut = Buffer.alloc(change.size)
-    bytes.copy(cut)
-    return cut
-  }
-  const end = change.position + change.bytes.length
-  let result = bytes
-  if (end > bytes.length) {
-    result = Buffer.alloc(end)
-    bytes.copy(result)
-  } else {
-    result = Buffer.from(bytes)
-  }
-  change.bytes.copy(result, change.position)
-  return result
-}
-
 export class CrashError extends Error {
   readonly code = 'ECRASH'
 }
@@ -97,8 +49,6 @@ export function seeded(seed: number): () => number {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
   }
 }
-
-const SECTOR_BYTES = 512
 
 export class FaultDisk implements Disk {
   #root = new DirectoryNode()
@@ -249,7 +199,7 @@ export class FaultDisk implements Disk {
 
   readFile(path: string): Buffer {
     this.operate('read', path)
-    return Buffer.from(this.node(path).cache)
+    return Buffer.from(this.node(path).cache.bytes)
   }
 
   syncDirectory(path: string): void {
@@ -269,7 +219,7 @@ export class FaultDisk implements Disk {
 
   /** The bytes a program would read, for tests that look at files or damage them. */
   bytesOf(path: string): Buffer {
-    return this.node(path).cache
+    return Buffer.from(this.node(path).cache.bytes)
   }
 
   /** Replaces a file's content on the platter and in the cache, as rot or a hand would. */
@@ -281,8 +231,8 @@ export class FaultDisk implements Disk {
       directory.names.set(name, node)
       directory.durable.set(name, node)
     }
-    node.cache = Buffer.from(bytes)
-    node.durable = Buffer.from(bytes)
+    node.cache.set(bytes)
+    node.durable.set(bytes)
     node.changes = []
   }
 
@@ -296,7 +246,8 @@ export class FaultDisk implements Disk {
   #directory(path: string): DirectoryNode {
     let node: Node = this.#root
     for (const name of path.split('/').filter(part => part !== '')) {
-      const next: Node | undefined = node instanceof DirectoryNode ? node.names.get(name) : undefined
+      const next: Node | undefined =
+        node instanceof DirectoryNode ? node.names.get(name) : undefined
       if (next === undefined) throw coded('ENOENT', path)
       node = next
     }
@@ -308,28 +259,6 @@ export class FaultDisk implements Disk {
     const slash = path.lastIndexOf('/')
     return { directory: this.#directory(path.slice(0, slash)), name: path.slice(slash + 1) }
   }
-}
-
-/** Any subset of the unsynced writes reaches the platter, some of them only in part, sector by sector. */
-function cutFile(node: FileNode, random: () => number): void {
-  let bytes = node.durable
-  for (const change of node.changes) {
-    const fate = random()
-    if (fate < 0.4) continue
-    if (fate < 0.7 || change.kind === 'truncate') {
-      bytes = applyChange(bytes, change)
-      continue
-    }
-    for (let at = 0; at < change.bytes.length; at += SECTOR_BYTES) {
-      if (random() < 0.5) continue
-      const sector = change.bytes.subarray(at, at + SECTOR_BYTES)
-      const part: FileChange = { kind: 'write', position: change.position + at, bytes: sector }
-      bytes = applyChange(bytes, part)
-    }
-  }
-  node.cache = bytes
-  node.durable = bytes
-  node.changes = []
 }
 
 class FaultFile implements DiskFile {
@@ -348,14 +277,16 @@ class FaultFile implements DiskFile {
     if (this.#isClosed) throw coded('EBADF', this.path)
   }
 
+  writeGathered(views: readonly Uint8Array[], position: number): number {
+    return this.write(Buffer.concat(views), position)
+  }
+
   write(bytes: Uint8Array, position: number): number {
     this.#ensureOpen()
     const short = this.#disk.operate('write', this.path, bytes.length)
     const taken = Buffer.from(short < 0 ? bytes : bytes.subarray(0, short))
     if (taken.length === 0) return 0
-    const change: FileChange = { kind: 'write', position, bytes: taken }
-    this.#node.changes.push(change)
-    this.#node.cache = applyChange(this.#node.cache, change)
+    this.#node.change({ kind: 'write', position, bytes: taken })
     return taken.length
   }
 
@@ -363,7 +294,7 @@ class FaultFile implements DiskFile {
     this.#ensureOpen()
     const short = this.#disk.operate('read', this.path, into.length)
     const end = position + (short < 0 ? into.length : short)
-    const bytes = this.#node.cache.subarray(position, end)
+    const bytes = this.#node.cache.bytes.subarray(position, end)
     into.set(bytes)
     return bytes.length
   }
@@ -390,20 +321,18 @@ class FaultFile implements DiskFile {
     }
     const changes = this.#node.changes.splice(0, covered)
     if (error !== null) throw error
-    for (const change of changes) this.#node.durable = applyChange(this.#node.durable, change)
+    for (const change of changes) this.#node.durable.apply(change)
   }
 
   truncate(sizeBytes: number): void {
     this.#ensureOpen()
     this.#disk.operate('truncate', this.path)
-    const change: FileChange = { kind: 'truncate', size: sizeBytes }
-    this.#node.changes.push(change)
-    this.#node.cache = applyChange(this.#node.cache, change)
+    this.#node.change({ kind: 'truncate', size: sizeBytes })
   }
 
   sizeBytes(): number {
     this.#ensureOpen()
-    return this.#node.cache.length
+    return this.#node.cache.bytes.length
   }
 
   close(): void {

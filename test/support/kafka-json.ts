@@ -1,6 +1,7 @@
 /**
- * Kafka's own message definitions (JSON), an encoder driven by them, and the golden bytes made with it. It shares no code
- * with src/protocol and is written for plainness, so that both being wrong in the same way is unlikely. Tests only.
+ * Kafka's own message definitions (JSON), an encoder driven by them, and the golden bytes made with it. It shares no
+ * code with src/protocol and is written for plainness, so that both being wrong in the same way is unlikely. Tests
+ * only.
  *
  * The definitions are not part of this repository. Where they are at hand,
  *   node test/support/kafka-json.ts DIRECTORY      (which holds messages-3.9/ProduceRequest.json and so on)

@@ -1,7 +1,7 @@
 /**
- * The README's examples as programs, so that they are run and not only read.
- * As a script: `node test/support/readme-example.ts HEADING` prints the first TypeScript example below HEADING as a user
- * of the installed package writes it.
+ * The README's examples as programs, so that they are run and not only read. As a script: `node
+ * test/support/readme-example.ts HEADING` prints the first TypeScript example below HEADING as a user of the installed
+ * package writes it.
  */
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'

@@ -25,7 +25,8 @@ export interface SourceFile {
   readonly nodes: readonly { node: Node; parent: Node | null }[]
 }
 
-const skipped = new Set(['node_modules', 'dist', 'coverage', 'results'])
+/** Folders that are no source: of tools, of a broker that ran here, of a version control. */
+const skipped = new Set(['node_modules', 'dist', 'coverage', 'results', 'data', '.git'])
 
 /** Paths of all files below `folder` (relative to the root) that end in one of `extensions`, sorted. */
 export function filesBelow(folder: string, extensions: readonly string[]): string[] {
@@ -79,6 +80,21 @@ export function lineAt(file: SourceFile, position: number): number {
     line += 1
   }
   return line
+}
+
+/** The text without what stands in quotes and regular expressions; its lines keep their numbers. */
+export function withoutLiterals(file: SourceFile): string {
+  let text = ''
+  let from = 0
+  for (const { node } of file.nodes) {
+    const isText = node.type === 'TemplateElement' || typeof node.value === 'string'
+    const isLiteral = node.type === 'Literal' || node.type === 'TemplateElement'
+    if (!isLiteral || node.start < from || (!isText && node.regex === undefined)) continue
+    text += file.text.slice(from, node.start)
+    text += file.text.slice(node.start, node.end).replace(/[^\n]+/g, '')
+    from = node.end
+  }
+  return text + file.text.slice(from)
 }
 
 export interface Import {

@@ -1,5 +1,6 @@
 /**
- * Walks the batches of a log file through a small window, without an object per batch. Owner threads and recovery tasks.
+ * Walks the batches of a log file through a small window, without an object per batch. Owner threads and recovery
+ * tasks.
  *
  *      file   ...| batch | batch |      batch      | batch |...
  *      window          [-----------------)               re-read at `position` when a header is not in it

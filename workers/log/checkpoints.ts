@@ -64,10 +64,8 @@ export class Checkpoints {
   maybeCapture(offset: number): void {
     this.#captured = null
     if (this.#bytesSince < INTERVAL_BYTES && !this.#isTimeUp) return
-    this.#producers.expire(this.#clock.wallMs(), PRODUCER_IDLE_MS_MAX)
-    this.#captured = encodeWindow(this.#producers, offset)
+    this.#captured = this.#encode(offset)
     this.#capturedOffset = offset
-    this.#restart()
   }
 
   /** That round has succeeded. */
@@ -80,13 +78,14 @@ export class Checkpoints {
   /** Everything up to `offset`, the log end, is synced. */
   write(offset: number): void {
     if (this.#offsets.at(-1) === offset && this.#bytesSince === 0) return
-    this.#restart()
-    this.#write(offset, encodeWindow(this.#producers, offset))
+    this.#write(offset, this.#encode(offset))
   }
 
-  #restart(): void {
+  #encode(offset: number): Buffer {
     this.#bytesSince = 0
     this.stop()
+    this.#producers.expire(this.#clock.wallMs(), PRODUCER_IDLE_MS_MAX)
+    return encodeWindow(this.#producers, offset)
   }
 
   stop(): void {

@@ -69,6 +69,24 @@ export function writeFully(file: DiskFile, bytes: Uint8Array, position: number):
   }
 }
 
+/** As `writeFully` of all views one behind another; returns their bytes. At most `gatherMax` views. */
+export function writeGatheredFully(
+  file: DiskFile,
+  views: readonly Uint8Array[],
+  position: number,
+): number {
+  let left = file.writeGathered(views, position)
+  let at = position
+  for (const view of views) {
+    const taken = Math.min(left, view.length)
+    left -= taken
+    // After a short call the rest goes out view by view: rare, and simpler than cutting the list.
+    if (taken < view.length) writeFully(file, view.subarray(taken), at + taken)
+    at += view.length
+  }
+  return at - position
+}
+
 /** Reads at `position` until `into` is full or the file ends; returns the bytes read. */
 export function readFully(file: DiskFile, into: Uint8Array, position: number): number {
   let got = file.read(into, position)

@@ -193,8 +193,8 @@ export class Flusher {
   }
 
   /**
-   * Syncs everything now. Blocks; for close and recovery. No round may be in flight (`settled`): two syncs of one file at
-   * a time could not tell which of them an error belongs to.
+   * Syncs everything now. Blocks; for close and recovery. No round may be in flight (`settled`): two syncs of one file
+   * at a time could not tell which of them an error belongs to.
    */
   syncNow(): void {
     if (this.#state === 'stopped') return

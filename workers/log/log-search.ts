@@ -8,7 +8,9 @@ import { floorSegment, type Readable } from './log-reader.ts'
 import type { BatchLocation } from './results.ts'
 import type { Segment } from './segment.ts'
 
-/** The first readable batch that reaches `fromOffset` or beyond and has a largest timestamp of `timestampMs` or later. */
+/**
+ * The first readable batch that reaches `fromOffset` or beyond and has a largest timestamp of `timestampMs` or later.
+ */
 export function findByTime(
   log: Readable,
   timestampMs: number,

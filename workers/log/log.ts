@@ -124,8 +124,8 @@ export class PartitionLog implements Flushable, Readable {
 
   /**
    * Checks one batch, gives it its offsets and patches them in; nothing is written yet. Fills `into`. The bytes must
-   * stay as they are until `commit`. A duplicate is no error: it is answered with the original's offsets, under acks=all
-   * once `into.lastOffset` is below the high watermark.
+   * stay as they are until `commit`. A duplicate is no error: it is answered with the original's offsets, under
+   * acks=all once `into.lastOffset` is below the high watermark.
    */
   stage(batch: Uint8Array, apiVersion: number, into: AppendResult): void {
     into.duplicate = false
@@ -174,11 +174,15 @@ export class PartitionLog implements Flushable, Readable {
   }
 
   /**
-   * Writes everything staged since the last commit and starts a sync if one is due. Returns an `Errors` code: other than
-   * NONE, all of it has failed and the log is as it was before.
+   * Writes everything staged since the last commit and starts a sync if one is due. Returns an `Errors` code: other
+   * than NONE, all of it has failed and the log is as it was before.
    */
   commit(): number {
     if (this.#round.count === 0) return Errors.NONE
+    if (this.state === 'offline') {
+      this.#forgetRound()
+      return Errors.KAFKA_STORAGE_ERROR
+    }
     try {
       this.#round.write(this.active, this.offsets.logEnd, this.#config)
     } catch (error) {
@@ -225,9 +229,7 @@ export class PartitionLog implements Flushable, Readable {
     } catch (second) {
       failure ??= second as Error
     }
-    this.#round.clear()
-    this.#producers.rollback()
-    this.#stagedEnd = this.offsets.logEnd
+    this.#forgetRound()
     if (failure !== null) {
       this.#fail(failure)
       return
@@ -236,10 +238,17 @@ export class PartitionLog implements Flushable, Readable {
     this.#events.onAdvance(this)
   }
 
+  #forgetRound(): void {
+    this.#round.clear()
+    this.#producers.rollback()
+    this.#stagedEnd = this.offsets.logEnd
+  }
+
   /**
    * Reads whole batches, starting with the one that holds `fetchOffset`, below the high watermark and within `maxBytes`
-   * and the region. Fills `into`; length 0 with `neededBytes` > 0 means that the first batch is larger than that, length
-   * 0 without means that there is nothing to read yet. Errors: OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR.
+   * and the region. Fills `into`; length 0 with `neededBytes` > 0 means that the first batch is larger than that,
+   * length 0 without means that there is nothing to read yet. Errors: OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE,
+   * KAFKA_STORAGE_ERROR.
    */
   read(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
     into.error = Errors.NONE
@@ -296,8 +305,8 @@ export class PartitionLog implements Flushable, Readable {
   }
 
   /**
-   * Syncs everything now, whatever the policy. False when that is not proven: the log is offline, or a sync is in flight
-   * (an error would be reported to only one of the two).
+   * Syncs everything now, whatever the policy. False when that is not proven: the log is offline, or a sync is in
+   * flight (an error would be reported to only one of the two).
    */
   flushBlocking(): boolean {
     if (this.state === 'offline' || this.#flusher.isSyncing) return false

@@ -1,6 +1,6 @@
 /**
- * Brings a log's directory into memory: creates it, or trusts it after a clean stop (sizes, last index entries, a walk of
- * at most an index interval), or recovers it. Owner thread only; blocks.
+ * Brings a log's directory into memory: creates it, or trusts it after a clean stop (sizes, last index entries, a walk
+ * of at most an index interval), or recovers it. Owner thread only; blocks.
  *
  *   no segments -> first segment
  *   clean       -> last segment's tail walks to the end of its file?  yes: done    no: recover

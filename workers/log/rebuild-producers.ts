@@ -6,7 +6,7 @@
  *      |---- headers ------->|        windows are whole, so five batches are known at any point behind W
  *
  * Without a window file (a directory that Apache Kafka wrote) Kafka's snapshot gives one batch per producer, and the
- * headers of the segment it lies in, and of those behind, fill the windows up as far as they reach.
+ * headers of the segments before it fill the windows up.
  */
 import type { Disk } from '../../src/contracts/disk.ts'
 import { baseSequenceAt, producerIdAt } from '../../src/protocol/record-batch.ts'
@@ -16,10 +16,12 @@ import { decodeSnapshot, type ProducersAt } from './producer-files.ts'
 import { ProducerState } from './producer-state.ts'
 
 const WINDOW_BYTES = 64 * 1024
+/** Without a window file this much log, in whole segments, is looked through for the last five batches of each. */
+const REPLAY_BYTES_MIN = 256 * 1024 * 1024
 
 /**
- * The state as of `offset`, or as of `window`, the newest window file, if that lies behind it. `nowMs` counts as the time of last use where none is known,
- * so that nobody is forgotten too early.
+ * The state as of `offset`, or as of `window`, the newest window file, if that lies behind it. `nowMs` counts as the
+ * time of last use where none is known, so that nobody is forgotten too early.
  */
 export function rebuildProducers(
   disk: Disk,
@@ -36,13 +38,32 @@ export function rebuildProducers(
   }
   const producers = new ProducerState()
   const snapshot = newestSnapshot(disk, directory, listing.snapshot, offset, nowMs)
-  const from = snapshot === null ? 0 : snapshot.offset
-  const start = listing.log.findLast(base => base <= from) ?? 0
+  const start = snapshot === null ? 0 : replayStart(disk, directory, listing.log, snapshot.offset)
   replayHeaders(disk, directory, listing.log, start, offset, producers, nowMs)
   for (const [producerId, entry] of snapshot?.producers.entries ?? []) {
     if (!producers.entries.has(producerId)) producers.entries.set(producerId, entry)
   }
   return { producers, offset }
+}
+
+/** Base offset of the segment to begin with, so that a fair stretch of log before `offset` is replayed. */
+function replayStart(
+  disk: Disk,
+  directory: string,
+  baseOffsets: readonly number[],
+  offset: number,
+): number {
+  let start = offset
+  let bytes = 0
+  for (const baseOffset of baseOffsets.toReversed()) {
+    if (baseOffset > offset) continue
+    start = baseOffset
+    const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r')
+    bytes += file.sizeBytes()
+    file.close()
+    if (bytes >= REPLAY_BYTES_MIN) break
+  }
+  return start
 }
 
 function newestSnapshot(

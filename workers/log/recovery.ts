@@ -37,8 +37,8 @@ export function damageOf(verdict: SegmentVerdict): Damage | null {
 }
 
 /**
- * What is known to have been synced. The window files lie in the log's directory and belong to it for sure; the caller's
- * recovery point comes from a file that names partitions only, so it never moves the log's end.
+ * What is known to have been synced. The window files lie in the log's directory and belong to it for sure; the
+ * caller's recovery point comes from a file that names partitions only, so it never moves the log's end.
  */
 interface Proven {
   /** Below, a bad batch is rot. */

@@ -73,8 +73,8 @@ function repairSegment(disk: Disk, directory: string, verdict: SegmentVerdict): 
 }
 
 /**
- * Writes file[start, end) over itself. After a failed sync the page cache may show bytes that are not on disk and that no
- * later sync would write, because their pages count as clean (RELIABILITY V3); this makes them dirty again. A crash
+ * Writes file[start, end) over itself. After a failed sync the page cache may show bytes that are not on disk and that
+ * no later sync would write, because their pages count as clean (RELIABILITY V3); this makes them dirty again. A crash
  * meanwhile does no harm: every sector gets the bytes it has.
  */
 function rewrite(file: DiskFile, start: number, end: number): void {

@@ -10,7 +10,9 @@ export interface AppendResult {
   lastOffset: number
   /** What the broker stamped, or -1 when the topic keeps the producer's times. */
   logAppendTimeMs: number
-  /** The batch was here already (same producer, epoch and sequences): offsets are the original's, nothing is written. */
+  /**
+   * The batch was here already (same producer, epoch and sequences): offsets are the original's, nothing is written.
+   */
   duplicate: boolean
 }
 

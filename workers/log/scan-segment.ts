@@ -6,8 +6,8 @@
  *   | batch | batch | batch | batch | ba??? | batch? |
  *                                   ^ first bad: torn (nothing valid behind) or suspect (valid batches behind): cut
  *
- * Below the proven offset a bad batch is rot: it was whole once and synced. Nothing is cut then, the scan goes on at the
- * next batch that can belong here, and readers get an error in between (RELIABILITY 2.4).
+ * Below the proven offset a bad batch is rot: it was whole once and synced. Nothing is cut then, the scan goes on at
+ * the next batch that can belong here, and readers get an error in between (RELIABILITY 2.4).
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
 import { BATCH_HEADER_BYTES, batchBytesAt, magicAt } from '../../src/protocol/record-batch.ts'

@@ -1,7 +1,7 @@
 /**
  * The two sparse indexes of one segment and the rule for when an entry is due (Kafka's LogSegment): before a batch is
- * counted, if more than `intervalBytes` lie behind the last entry, the offset index gets (last offset, position) of that
- * batch and the time index the largest timestamp so far. Owner threads and recovery tasks.
+ * counted, if more than `intervalBytes` lie behind the last entry, the offset index gets (last offset, position) of
+ * that batch and the time index the largest timestamp so far. Owner threads and recovery tasks.
  */
 import type { Disk } from '../../src/contracts/disk.ts'
 import type { BatchCursor } from './batch-cursor.ts'

@@ -8,7 +8,7 @@
  * nothing but bytes to cut off. Of a sealed segment nothing is known until somebody asks: a thousand logs open fast.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
-import { codedError, logFilePath, unlinkIfThere, writeFully } from './files.ts'
+import { codedError, logFilePath, unlinkIfThere, writeFully, writeGatheredFully } from './files.ts'
 import { type Closable, sealedFiles } from './open-files.ts'
 import { scanSegment } from './scan-segment.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
@@ -97,8 +97,14 @@ export class Segment implements Closable {
   }
 
   /** Writes without counting; throws as the disk does, with some of the bytes perhaps written. */
-  write(bytes: Uint8Array, position: number): void {
+  write(bytes: Uint8Array, position: number): number {
     writeFully(this.#file!, bytes, position)
+    return bytes.length
+  }
+
+  /** As `write` of all views behind each other, in one call. Returns their bytes. */
+  writeGathered(views: readonly Uint8Array[], position: number): number {
+    return writeGatheredFully(this.#file!, views, position)
   }
 
   /** Counts one written batch and indexes it when an entry is due. */
