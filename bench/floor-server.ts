@@ -1,7 +1,7 @@
 /**
  * The floor: the fastest simple server we know how to write on Node, to measure odradek against. One thread, one log
  * file: socket → CRC-32C check → base offset → fs.writeSync → reply. No index, flush, fetch or recovery; one partition.
- * What arrives with one read is written with one write and answered with one write. `node bench/floor-server.ts DIR`
+ * `node bench/floor-server.ts DIR [gather]`: with `gather`, small batches of a read are copied into one write.
  */
 import { openSync, writeSync } from 'node:fs'
 import { type AddressInfo, createServer, Socket, type SocketConstructorOpts } from 'node:net'
@@ -12,7 +12,7 @@ const server = createServer({ pauseOnConnect: true }, serve).listen(0, '127.0.0.
 server.on('listening', () => console.log('ready kafka=127.0.0.1:%d', port()))
 const port = () => (server.address() as AddressInfo).port
 const log = openSync(`${process.argv[2]}/floor.log`, 'w')
-const staging = Buffer.allocUnsafeSlow(4 << 20)
+const [gathers, staging] = [process.argv[3] === 'gather', Buffer.allocUnsafeSlow(4 << 20)]
 const writer = new Writer()
 let replies = Buffer.allocUnsafeSlow(1 << 20)
 let [stagedBytes, replyBytes, nextOffset] = [0, 0, 0]
@@ -68,7 +68,7 @@ function produce(input: Buffer, at: number): void {
 function append(input: Buffer, batch: number, batchEnd: number): void {
   input.writeUIntBE(nextOffset, batch + 2, 6)
   nextOffset += input.readInt32BE(batch + 23) + 1
-  const big = batchEnd - batch >= 16 << 10
+  const big = !gathers || batchEnd - batch >= 16 << 10
   if (big) stagedBytes = write(staging, 0, stagedBytes)
   if (big) write(input, batch, batchEnd)
   else stagedBytes += input.copy(staging, stagedBytes, batch, batchEnd)

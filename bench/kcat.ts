@@ -9,12 +9,14 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { dropBallast, fillBallast } from './page-ballast.ts'
 import { cpuSecondsBetween, readProcessUsage } from './process-usage.ts'
-import { type MeasuredServer, type ServerKind, startServer } from './server-process.ts'
+import { type MeasuredServer, type ServerKind, startServer, track } from './server-process.ts'
 import { createTopic, stopAfter } from './wire-cases.ts'
 
 const run = promisify(execFile)
 const topic = 'lines'
 const lineBytes = 200
+/** Left alone, kcat tries for five minutes to reach a server that died. */
+const kcatTimeoutMs = 60_000
 /** Whole log against payload at batch 1, the worst case, in ballast. */
 const logShareMax = 1.6
 
@@ -112,8 +114,11 @@ async function timeKcat(
   // A shell only for the redirection: a pipe would make this process read every byte.
   const bootstrap = `${server.host}:${server.port}`
   const command = 'exec kcat -b "$0" "$@" > /dev/null'
-  await run('sh', ['-c', command, bootstrap, ...kcatArguments]).catch(error => {
-    throw new Error(`${what} against ${server.kind}: ${String(error.stderr).trim()}`)
+  const kcat = run('sh', ['-c', command, bootstrap, ...kcatArguments], { timeout: kcatTimeoutMs })
+  track(kcat.child)
+  await kcat.catch(error => {
+    const how = String(error.stderr).trim() || String(error.signal)
+    throw new Error(`${what} against ${server.kind}: ${how}`)
   })
   const seconds = (performance.now() - startMs) / 1000
   const gigabytes = (lineCount * lineBytes) / 1e9

@@ -58,8 +58,11 @@ async function run(settings: LoadSettings): Promise<LoadResult> {
       : new ConsumeLoad(settings, window, totals),
   )
   const watch = failWhenStalled(totals)
-  await Promise.race([Promise.all(loads.map(load => load.run())), watch.stalled])
-  watch.stop()
+  try {
+    await Promise.race([Promise.all(loads.map(load => load.run())), watch.stalled])
+  } finally {
+    watch.stop()
+  }
   let messagesSent = 0
   for (const load of loads) if (load instanceof ProduceLoad) messagesSent += load.messagesSent
   return { ...window.result(), messagesSent }
@@ -85,6 +88,7 @@ if (import.meta.main) {
     process.stdout.write(`${JSON.stringify(await run({ ...loadDefaults, ...given }))}\n`)
   } catch (error) {
     process.stderr.write(`load generator: ${(error as Error).message}\n`)
-    process.exitCode = 1
+    // Other connections may still be open.
+    process.exit(1)
   }
 }

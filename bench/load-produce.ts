@@ -161,7 +161,9 @@ export class ProduceLoad {
       }
       this.#socket = createConnection({ host, port, noDelay: true, onread })
       this.#socket.on('connect', () => this.#send())
-      this.#socket.on('error', error => this.#finish(error))
+      this.#socket.on('error', error => {
+        this.#finish(new Error(`${error.message} after ${this.#framesAcked} answers`))
+      })
       this.#socket.on('close', () => {
         this.#finish(new Error(`the server hung up after ${this.#framesAcked} answers`))
       })

@@ -6,7 +6,8 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
-export type ServerKind = 'floor' | 'odradek'
+/** `floor`: one writeSync a batch. `floor, gathering`: small batches of a read copied together, one writeSync a read. */
+export type ServerKind = 'floor' | 'floor, gathering' | 'odradek'
 
 export interface ServerOptions {
   readonly kind: ServerKind
@@ -40,8 +41,14 @@ const startTimeoutMs = 20_000
 const stopTimeoutMs = 15_000
 const running = new Set<ChildProcess>()
 
-/** For an interrupted bench: no server outlives it. */
-export function killServers(): void {
+/** Remembers a child for `killChildren`, until it ends. */
+export function track(child: ChildProcess): void {
+  running.add(child)
+  child.once('exit', () => running.delete(child))
+}
+
+/** For an interrupted bench: no server and no generator outlives it. */
+export function killChildren(): void {
   for (const child of running) child.kill('SIGKILL')
 }
 
@@ -52,7 +59,7 @@ export async function startServer(options: ServerOptions): Promise<MeasuredServe
   const dataDirectory = join(directory, 'data')
   mkdirSync(statsDirectory, { recursive: true })
   // odradek makes its own data directory.
-  if (kind === 'floor') mkdirSync(dataDirectory)
+  if (kind !== 'odradek') mkdirSync(dataDirectory)
   const logPath = join(directory, 'stderr.log')
   const log = openSync(logPath, 'w')
   const child = spawn(process.execPath, commandOf(options, dataDirectory), {
@@ -61,12 +68,9 @@ export async function startServer(options: ServerOptions): Promise<MeasuredServe
     env: environmentOf(options, statsDirectory),
   })
   closeSync(log)
-  running.add(child)
+  track(child)
   const exited = new Promise<string>(resolve => {
-    child.once('exit', (code, signal) => {
-      running.delete(child)
-      resolve(`exit ${signal ?? code}`)
-    })
+    child.once('exit', (code, signal) => resolve(`exit ${signal ?? code}`))
   })
   const readyLine = await Promise.race([
     firstLine(child),
@@ -91,7 +95,10 @@ export async function startServer(options: ServerOptions): Promise<MeasuredServe
 }
 
 function commandOf({ kind, odradekArguments }: ServerOptions, dataDirectory: string): string[] {
-  if (kind === 'floor') return [join(import.meta.dirname, 'floor-server.ts'), dataDirectory]
+  if (kind !== 'odradek') {
+    const floor = [join(import.meta.dirname, 'floor-server.ts'), dataDirectory]
+    return kind === 'floor' ? floor : [...floor, 'gather']
+  }
   const addresses = ['--kafka', '127.0.0.1:0', '--http', '127.0.0.1:0']
   const start = [join(root, 'src/main.ts'), 'start', '--data-dir', dataDirectory]
   return [...start, ...addresses, ...odradekArguments]

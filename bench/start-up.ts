@@ -9,6 +9,7 @@ import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { ApiVersions } from '../src/protocol/messages/api-versions.ts'
 import { readProcessUsage } from './process-usage.ts'
+import { track } from './server-process.ts'
 import { decodeResponse, encodeRequest } from './wire-messages.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -55,6 +56,7 @@ export async function measureStart(directory: string): Promise<StartFigures> {
     ],
     { stdio: ['ignore', 'ignore', 'inherit'] },
   )
+  track(child)
   const exited = once(child, 'exit')
   try {
     await firstAnswer(port, startMs)

@@ -11,7 +11,7 @@ import { CreateTopics } from '../src/protocol/messages/create-topics.ts'
 import type { LoadResult, LoadSettings } from './load-generator.ts'
 import { dropBallast, fillBallast } from './page-ballast.ts'
 import { type HeapUsage, readHeapUsage } from './process-usage.ts'
-import { type MeasuredServer, type ServerKind, startServer } from './server-process.ts'
+import { type MeasuredServer, type ServerKind, startServer, track } from './server-process.ts'
 import { requestOnce } from './wire-messages.ts'
 
 export interface WireCase {
@@ -167,6 +167,7 @@ function fillOf(load: Partial<LoadSettings>): Partial<LoadSettings> {
 export async function runLoad(load: Partial<LoadSettings>): Promise<LoadResult> {
   const script = join(import.meta.dirname, 'load-generator.ts')
   const run = promisify(execFile)(process.execPath, [script, JSON.stringify(load)])
+  track(run.child)
   const { stdout } = await run.catch(error => {
     throw new Error(String(error.stderr ?? error.message).trim())
   })

@@ -76,7 +76,7 @@ export function parseWireOptions(args: readonly string[], memoryBytes: number): 
     batches: list(values.batch, '1,50,1000').map(text => count('batch', text, 50)),
     acks: list(values.acks, '0,1,all').map(acksOf),
     parts,
-    servers: partitionCount > 1 ? servers.filter(server => server !== 'floor') : servers,
+    servers: partitionCount > 1 ? servers.filter(server => server === 'odradek') : servers,
     jsonPath: values.json ?? null,
     directory: values.dir ?? null,
     profileDirectory: values.profile ?? null,
@@ -152,7 +152,8 @@ function partOf(text: string): Part {
 }
 
 function serversOf(text: string | undefined): ServerKind[] {
-  if (text === undefined) return ['floor', 'odradek']
-  if (text === 'floor' || text === 'odradek') return [text]
+  if (text === undefined) return ['floor', 'floor, gathering', 'odradek']
+  if (text === 'floor') return ['floor', 'floor, gathering']
+  if (text === 'odradek') return [text]
   throw new UsageError(`--server ${text}: floor or odradek wanted`)
 }

@@ -11,7 +11,7 @@ import { dirname, join } from 'node:path'
 import { kcatVersion, runKcat } from './kcat.ts'
 import { describeMachine } from './machine.ts'
 import { formatNumber } from './report.ts'
-import { killServers, startServer } from './server-process.ts'
+import { killChildren, startServer } from './server-process.ts'
 import { ensureBuilt, measureStart } from './start-up.ts'
 import { runCase, type WireCase } from './wire-cases.ts'
 import { parseWireOptions, type WireOptions, wireHelp } from './wire-options.ts'
@@ -37,13 +37,16 @@ export async function runWire(args: readonly string[]): Promise<number> {
   }
   const directory = mkdtempSync(join(parent, 'bench-'))
   const clean = () => {
-    killServers()
-    rmSync(directory, { recursive: true, force: true })
+    killChildren()
+    // Killed a moment ago, they may still be making or removing files.
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
   }
-  process.once('SIGINT', () => {
-    clean()
-    process.exit(130)
-  })
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      clean()
+      process.exit(1)
+    })
+  }
   try {
     const results = await measureAll(options, directory)
     process.stdout.write(renderWire(results))
@@ -84,7 +87,7 @@ async function measureAll(options: WireOptions, directory: string): Promise<Wire
     }
     if (repeat <= options.kcatRepeatCount && results.kcat !== null) {
       const runs = []
-      for (const server of options.servers) {
+      for (const server of options.servers.filter(kind => kind !== 'floor, gathering')) {
         const run = () =>
           runKcat(server, { ...options, lineCount: options.kcatLineCount }, join(directory, 'kcat'))
         runs.push(
@@ -126,8 +129,9 @@ function planCases({ batches, acks, parts, servers }: WireOptions): WireCase[] {
   const cases: WireCase[] = []
   if (parts.includes('produce')) {
     for (const recordsPerBatch of batches) {
-      if (servers.includes('floor')) {
-        cases.push({ server: 'floor', mode: 'produce', recordsPerBatch, acks: 1 })
+      for (const server of servers) {
+        if (server === 'odradek') continue
+        cases.push({ server, mode: 'produce', recordsPerBatch, acks: 1 })
       }
       if (!servers.includes('odradek')) continue
       // acks=1 next to the floor, acks=all next to acks=1: neighbours in time are compared.

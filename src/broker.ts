@@ -18,6 +18,7 @@ import { ApiTable } from './net/api-table.ts'
 import { probeDirectRead, type ReadPath } from './net/arena-socket.ts'
 import { Listener } from './net/kafka-listener.ts'
 import { OffsetTable } from './partitions/offset-table.ts'
+import type { OwnerThreadOptions } from './partitions/owner.ts'
 import { ThreadedPartitionHost } from './partitions/partition-host.ts'
 import { RecoveryCheckpoint } from './partitions/recovery-checkpoint.ts'
 import { type Progress, RecoveryScans } from './partitions/recovery-scans.ts'
@@ -59,7 +60,8 @@ export interface BrokerHooks {
   readonly onKafkaReady?: () => void
   /** Forces a read path instead of probing for one. */
   readonly readPath?: ReadPath
-  readonly ownerHeapMbMax?: number
+  /** Heap and node options of owner threads: tests run them out of heap, or preload what breaks them. */
+  readonly ownerThreads?: OwnerThreadOptions
   /** Removed at close. */
   readonly temporaryDirectory?: string
 }
@@ -223,7 +225,7 @@ function startThreads(
     log,
     scans: new RecoveryScans(tasks, progress => hooks.onProgress?.(progress)),
     checkpoint: new RecoveryCheckpoint(dataDirectory),
-    ownerHeapMbMax: hooks.ownerHeapMbMax,
+    ownerThreads: hooks.ownerThreads,
   })
   dispatcher.start()
   return { dispatcher, host, tasks, metrics, metricsMemory }

@@ -65,6 +65,8 @@ export interface DispatcherOptions {
 /** Bytes of append commands that are published in mid-turn, so that owners work while a long turn goes on. */
 const publishEarlyBytes = 256 * 1024
 
+const spinMs = Number(process.env.SPIND ?? 0) / 1000
+
 export class Dispatcher {
   readonly index: number
   readonly requests: Arena
@@ -250,6 +252,10 @@ export class Dispatcher {
 
   /** Replies may have come while this thread was awake: look once more before trusting the doorbell. */
   #sleepOrTurn(): void {
+    if (this.#spin()) {
+      this.#scheduleTurn()
+      return
+    }
     this.#doorbell.prepareSleep()
     for (const owner of this.#owners) {
       if (owner.replies !== null && owner.replies.peek() !== -1) {
@@ -261,6 +267,20 @@ export class Dispatcher {
     if (this.#asleep) return
     this.#asleep = true
     void this.#doorbell.wait().then(this.#woken)
+  }
+
+  #spin(): boolean {
+    if (spinMs === 0) return false
+    let outstanding = 0
+    for (const owner of this.#owners) outstanding += owner.outstanding
+    if (outstanding === 0) return false
+    const untilMs = performance.now() + spinMs
+    do {
+      for (const owner of this.#owners) {
+        if (owner.replies !== null && owner.replies.peek() !== -1) return true
+      }
+    } while (performance.now() < untilMs)
+    return false
   }
 
   readonly #woken = (): void => {

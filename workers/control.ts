@@ -2,14 +2,17 @@
  * The control plane of an owner thread: what the dispatcher calls over comlink. Owner thread; opens, closes and deletes
  * logs between rounds of the owner loop, synchronously, so a log is never changed under a command.
  */
+import assert from 'node:assert/strict'
 import type {
   OpenedPartition,
   OwnerControl,
   PartitionDescription,
+  PartitionPlace,
   PartitionSpec,
 } from '../src/contracts/control.ts'
 import type { LogConfig } from '../src/contracts/log-config.ts'
 import { PartitionLog } from './log/log.ts'
+import { removeLog } from './log/remove-log.ts'
 import type { OwnerLoop } from './owner-loop.ts'
 
 export class OwnerControlPlane implements OwnerControl {
@@ -25,16 +28,24 @@ export class OwnerControlPlane implements OwnerControl {
 
   async closePartitions(slots: readonly number[]): Promise<void> {
     for (const slot of slots) {
-      this.#loop.logs[slot]?.close({ clean: true })
-      this.#loop.release(slot)
+      const log = this.#loop.logs[slot]
+      if (log !== undefined) await this.#close(log)
     }
   }
 
-  async deletePartitions(slots: readonly number[]): Promise<void> {
-    for (const slot of slots) {
-      this.#loop.logs[slot]?.delete()
-      this.#loop.release(slot)
+  async deletePartitions(places: readonly PartitionPlace[]): Promise<void> {
+    const failures: unknown[] = []
+    for (const place of places) {
+      const log = this.#loop.logs[place.slot]
+      this.#loop.release(place.slot)
+      try {
+        if (log !== undefined) log.delete()
+        else removeLog(this.#loop.env.disk, place)
+      } catch (error) {
+        failures.push(error)
+      }
     }
+    if (failures.length > 0) throw failures[0]
   }
 
   async applyConfig(slot: number, config: LogConfig): Promise<void> {
@@ -49,19 +60,25 @@ export class OwnerControlPlane implements OwnerControl {
   async shutdown(): Promise<boolean> {
     let clean = true
     for (const log of this.#loop.logs) {
-      if (log === undefined) continue
-      try {
-        clean = log.close({ clean: true }) && clean
-      } catch {
-        clean = false
-      }
-      this.#loop.release(log.slot)
+      if (log !== undefined) clean = (await this.#close(log)) && clean
     }
     return clean
   }
 
+  /** Once no sync is in flight: a log that closes in the middle of one has not proven its end. */
+  async #close(log: PartitionLog): Promise<boolean> {
+    await log.settled()
+    this.#loop.release(log.slot)
+    try {
+      return log.close({ clean: true })
+    } catch {
+      return false
+    }
+  }
+
   #open(spec: PartitionSpec): OpenedPartition {
     try {
+      assert(this.#loop.logs[spec.slot] === undefined, `slot ${spec.slot} has a log already`)
       const log = PartitionLog.open({
         spec,
         env: this.#loop.env,

@@ -30,6 +30,8 @@ import { newAppendResult, newReadResult } from './log/results.ts'
 const roundCommandsMax = 512
 const roundBytesMax = 4 * 1024 * 1024
 
+const spinMs = Number(process.env.SPIN ?? 0) / 1000
+
 export interface LogEnv {
   readonly disk: Disk
   readonly clock: Clock
@@ -175,6 +177,11 @@ export class OwnerLoop {
       this.#ringDispatchers()
       this.metrics.add(Metric.busySeconds, (performance.now() - startedMs) / 1000)
     }
+    if (commands > 0 && this.#spin()) {
+      this.#turnScheduled = true
+      setImmediate(this.#turn)
+      return
+    }
     this.#doorbell.prepareSleep()
     if (this.#links.some(hasCommands)) {
       this.#doorbell.cancelSleep()
@@ -185,6 +192,14 @@ export class OwnerLoop {
     if (this.#asleep) return
     this.#asleep = true
     void this.#doorbell.wait().then(this.#woken)
+  }
+
+  #spin(): boolean {
+    const untilMs = performance.now() + spinMs
+    do {
+      if (this.#links.some(hasCommands)) return true
+    } while (performance.now() < untilMs)
+    return false
   }
 
   /** Takes the commands of one dispatcher, up to the bounds of a round. */

@@ -4,8 +4,8 @@
  *   queues with data --take one batch each--> one Produce request per leader --> answer: settle, or put back
  *
  * At most five requests a leader and, with idempotence, five batches a partition are in flight; without it one a
- * partition, because then nothing but that keeps the order when a batch has to be sent again. A batch is tried again
- * until its deadline; with idempotence a repeat is recognised by the broker (KIP-98), without it it may be stored twice.
+ * partition, because nothing else would keep the order when a batch has to be sent again. A batch is tried again until
+ * its deadline; with idempotence the broker recognises a repeat (KIP-98), without it it may be stored twice.
  */
 import type { CodecName } from '../protocol/compression.ts'
 import { Errors, isRetriable, KafkaError } from '../protocol/errors.ts'

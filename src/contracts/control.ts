@@ -4,16 +4,20 @@
  */
 import type { LogConfig } from './log-config.ts'
 
-export interface PartitionSpec {
+/** One partition and its files. */
+export interface PartitionPlace {
   readonly topic: string
   readonly topicId: string
   readonly partition: number
   /** Index in the offset table and in the owner's own table. */
   readonly slot: number
-  /** Generation of the slot: a command that names another one is refused. */
-  readonly generation: number
   /** Absolute path of `<topic>-<partition>`. */
   readonly directory: string
+}
+
+export interface PartitionSpec extends PartitionPlace {
+  /** Generation of the slot: a command that names another one is refused. */
+  readonly generation: number
   readonly config: LogConfig
   /** True when the last process that had this directory did not mark a clean shutdown, or an owner thread died. */
   readonly recover: boolean
@@ -66,8 +70,8 @@ export interface OwnerControl {
   openPartitions(specs: readonly PartitionSpec[]): Promise<OpenedPartition[]>
   /** Flushes and closes; files stay. */
   closePartitions(slots: readonly number[]): Promise<void>
-  /** Closes without flushing and removes the directory. */
-  deletePartitions(slots: readonly number[]): Promise<void>
+  /** Closes without flushing and removes the directory, also that of a log which is not open. */
+  deletePartitions(places: readonly PartitionPlace[]): Promise<void>
   applyConfig(slot: number, config: LogConfig): Promise<void>
   describe(slots: readonly number[]): Promise<PartitionDescription[]>
   /** Flushes and closes every log. Resolves to true when all of them closed clean. */

@@ -24,8 +24,17 @@ export interface OwnerLinkMemory {
   readonly doorbellIndex: number
 }
 
-/** Commands that one dispatcher may have outstanding at one owner; each is answered by exactly one reply. */
+/** Slots of the ring from one dispatcher to one owner; each command is answered by exactly one reply. */
 export const commandSlots = 4096
+
+/** A dispatcher hands reply slots back when it has taken so many, or all there are. */
+export const repliesPerRelease = 64
+
+/**
+ * Commands that one dispatcher may have outstanding at one owner. The slots of replies it has taken and not yet handed
+ * back are spared: the commands these answered may have been followed by new ones, the notices been sent again.
+ */
+export const outstandingMax = commandSlots - 2 * repliesPerRelease
 
 /** Replies never wait for room: every outstanding command and one notice per partition fit. */
 export function replySlots(partitionsMax: number): number {

@@ -7,10 +7,11 @@ import { Worker } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import type { OwnerControl } from '../contracts/control.ts'
-import { commandSlots, type OwnerBoot, replySlots } from '../contracts/owner-boot.ts'
+import { commandSlots, type OwnerBoot, outstandingMax, replySlots } from '../contracts/owner-boot.ts'
 import { type Command, writeCommand } from '../ring/commands.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { Ring } from '../ring/ring.ts'
+import { threadHeap } from '../thread-heap.ts'
 import { workerUrl } from '../worker-url.ts'
 
 /** What all owners of a dispatcher have in common. */
@@ -24,12 +25,22 @@ export interface SharedMemory {
   readonly metrics: SharedArrayBuffer
 }
 
+export interface OwnerThreadOptions {
+  /** JavaScript heap of the thread in MiB. */
+  readonly heapMbMax?: number
+  /** Options of node for the thread, in place of the process's own. Tests preload a module that breaks it. */
+  readonly execArgv?: readonly string[]
+}
+
+/** Producer state and indexes are in it, records are not: 1 GiB is never reached by an honest load. */
+const heapMbMaxDefault = 1024
+
 export type OwnerControlProxy = Comlink.Remote<OwnerControl>
 
 export class Owner {
   readonly index: number
   readonly #memory: SharedMemory
-  readonly #heapMbMax: number | undefined
+  readonly #options: OwnerThreadOptions
   #worker: Worker | null = null
   #control: OwnerControlProxy | null = null
   #commands: Ring | null = null
@@ -37,16 +48,17 @@ export class Owner {
   #unpublished = 0
   /** Commands that found the ring full, oldest first. */
   #overflow: Command[] = []
-  #exited = Promise.withResolvers<null>()
+  /** Ends the waiting of calls that a dead thread will not answer. */
+  readonly #calls = new Set<() => void>()
   replies: Ring | null = null
   outstanding = 0
   /** Times of recent crashes, monotonic ms. */
   crashes: number[] = []
 
-  constructor(index: number, memory: SharedMemory, heapMbMax?: number) {
+  constructor(index: number, memory: SharedMemory, options: OwnerThreadOptions = {}) {
     this.index = index
     this.#memory = memory
-    this.#heapMbMax = heapMbMax
+    this.#options = options
   }
 
   get alive(): boolean {
@@ -59,14 +71,24 @@ export class Owner {
   async call<T>(use: (control: OwnerControlProxy) => Promise<T>): Promise<T | null> {
     const control = this.#control
     if (control === null) return null
-    return await Promise.race([use(control), this.#exited.promise])
+    const { promise, resolve } = Promise.withResolvers<null>()
+    const giveUp = (): void => resolve(null)
+    this.#calls.add(giveUp)
+    try {
+      return await Promise.race([use(control), promise])
+    } finally {
+      this.#calls.delete(giveUp)
+    }
   }
 
   get threadId(): number {
     return this.#worker?.threadId ?? -1
   }
 
-  /** Starts a fresh thread with fresh rings. `onExit` is called once, when the thread is really gone. */
+  /**
+   * Starts a fresh thread with fresh rings. `onExit` is called once, when the thread is really gone. Throws when the
+   * system has no thread or memory for it.
+   */
   start(onExit: (error: Error | null) => void): void {
     const memory = this.#memory
     const slots = replySlots(memory.partitionsMax)
@@ -99,20 +121,19 @@ export class Owner {
       workerData: boot,
       name: `owner-${this.index}`,
       stderr: false,
-      resourceLimits:
-        this.#heapMbMax === undefined ? undefined : { maxOldGenerationSizeMb: this.#heapMbMax },
+      resourceLimits: threadHeap(this.#options.heapMbMax ?? heapMbMaxDefault),
+      execArgv: this.#options.execArgv as string[] | undefined,
     })
-    const exited = Promise.withResolvers<null>()
-    this.#exited = exited
     let failure: Error | null = null
-    worker.on('error', error => {
-      failure = error
+    // What is thrown need not be an Error.
+    worker.on('error', (thrown: unknown) => {
+      failure = thrown instanceof Error ? thrown : new Error(`it threw ${String(thrown)}`)
     })
     worker.once('exit', () => {
       this.#worker = null
       this.#control?.[Comlink.releaseProxy]()
       this.#control = null
-      exited.resolve(null)
+      for (const giveUp of this.#calls) giveUp()
       onExit(failure)
     })
     this.#worker = worker
@@ -155,7 +176,7 @@ export class Owner {
 
   #tryClaim(command: Command): boolean {
     const ring = this.#commands
-    if (ring === null || this.outstanding >= commandSlots) return false
+    if (ring === null || this.outstanding >= outstandingMax) return false
     const at = ring.claim()
     if (at === -1) return false
     writeCommand(ring.words, at, command)

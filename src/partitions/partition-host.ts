@@ -8,14 +8,15 @@
  */
 import { join } from 'node:path'
 import type { Clock } from '../contracts/clock.ts'
-import type { OpenedPartition, PartitionSpec } from '../contracts/control.ts'
+import type { OpenedPartition, PartitionSpec, RecoveryVerdict } from '../contracts/control.ts'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Logger } from '../log.ts'
 import { Metric, type ThreadMetrics } from '../metrics.ts'
 import { Errors, KafkaError } from '../protocol/errors.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
-import { Owner, type SharedMemory } from './owner.ts'
+import { emptyOffsetView } from './offset-table.ts'
+import { Owner, type OwnerThreadOptions, type SharedMemory } from './owner.ts'
 import type { Partition, PartitionHost, TopicLogSettings } from './partition.ts'
 import { PartitionMap } from './partition-map.ts'
 import type { RecoveryCheckpoint } from './recovery-checkpoint.ts'
@@ -34,8 +35,7 @@ export interface HostOptions {
   readonly log: Logger
   readonly scans: RecoveryScans
   readonly checkpoint: RecoveryCheckpoint
-  /** Heap limit of an owner thread in MiB; V8's own when absent (tests run owners out of heap). */
-  readonly ownerHeapMbMax?: number
+  readonly ownerThreads?: OwnerThreadOptions
 }
 
 /** A partition and what it takes to open it again. */
@@ -44,7 +44,11 @@ interface Hosted {
   readonly topicId: string
   readonly directory: string
   config: LogConfig
+  /** Known to be flushed: recovery starts here. */
+  recoveryPoint: number
 }
+
+const view = emptyOffsetView()
 
 export class ThreadedPartitionHost implements PartitionHost {
   readonly owners: Owner[] = []
@@ -66,7 +70,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     this.#openQueues = Array.from({ length: options.ownerCount }, () => [])
     this.#openDone = new Array(options.ownerCount).fill(null)
     for (let index = 0; index < options.ownerCount; index++) {
-      const owner = new Owner(index, options.memory, options.ownerHeapMbMax)
+      const owner = new Owner(index, options.memory, options.ownerThreads)
       this.owners.push(owner)
       options.dispatcher.addOwner(owner)
       owner.start(error => this.#ownerExited(owner, error))
@@ -83,10 +87,14 @@ export class ThreadedPartitionHost implements PartitionHost {
   opened(): void {
     this.#clean = true
     this.#recoveryPoints.clear()
+    this.#options.scans.endProgress()
   }
 
+  /** All but those that are being deleted. */
   *partitions(): Generator<Partition> {
-    for (const { partition } of this.#hosted.values()) yield partition
+    for (const { partition } of this.#hosted.values()) {
+      if (partition.state !== 'closed') yield partition
+    }
   }
 
   async open(
@@ -109,23 +117,41 @@ export class ThreadedPartitionHost implements PartitionHost {
     return opened.map(({ partition }) => partition)
   }
 
+  /** Rejects when not all directories could be removed; none of the partitions is there any more in either case. */
   async delete(partitions: readonly Partition[]): Promise<void> {
-    const byOwner = Map.groupBy(partitions, partition => partition.ownerIndex)
+    const doomed = partitions.map(({ slot }) => this.#hosted.get(slot) as Hosted)
     for (const partition of partitions) this.#fence(partition, 'closed')
-    for (const [ownerIndex, group] of byOwner) {
-      const slots = group.map(({ slot }) => slot)
-      const owner = this.owners[ownerIndex] as Owner
-      const deleted = await owner.call(control => control.deletePartitions(slots))
-      if (deleted === null) throw new Error(`owner thread ${ownerIndex} died`)
-    }
-    for (const partition of partitions) {
-      this.#hosted.delete(partition.slot)
-      this.#options.dispatcher.offsets.reset(partition.slot, partition.generation)
-      this.#freeSlots.push(partition.slot)
+    const byOwner = Map.groupBy(doomed, ({ partition }) => partition.ownerIndex)
+    const deletions = [...byOwner].map(([index, group]) => this.#deleteOn(index, group))
+    const results = await Promise.allSettled(deletions)
+    for (const { slot, generation } of partitions) {
+      this.#hosted.delete(slot)
+      this.#options.dispatcher.offsets.reset(slot, generation)
+      this.#freeSlots.push(slot)
     }
     const [first] = partitions
     if (first !== undefined) this.#map.remove(first.topic)
+    const failed = results.find(result => result.status === 'rejected')
+    if (failed !== undefined) throw failed.reason
+    // A topic made anew under this name must not find the recovery points of this one.
     await this.saveCheckpoint()
+  }
+
+  /** A thread that dies over it leaves the rest to the next one. */
+  async #deleteOn(ownerIndex: number, doomed: readonly Hosted[]): Promise<void> {
+    const owner = this.owners[ownerIndex] as Owner
+    const places = doomed.map(({ partition, topicId, directory }) => ({
+      topic: partition.topic,
+      topicId,
+      partition: partition.index,
+      slot: partition.slot,
+      directory,
+    }))
+    while (owner.alive) {
+      const deleted = await owner.call(control => control.deletePartitions(places))
+      if (deleted !== null) return
+    }
+    throw new Error(`owner thread ${ownerIndex} is down`)
   }
 
   async applyConfig(partitions: readonly Partition[], config: TopicLogSettings): Promise<void> {
@@ -154,7 +180,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     this.#closing = true
     const offline = [...this.#hosted.values()].some(({ partition }) => partition.state !== 'online')
     const results = await Promise.all(
-      this.owners.map(owner => owner.call(control => control.shutdown())),
+      this.owners.map(owner => owner.call(control => control.shutdown()).catch(() => false)),
     )
     await Promise.all(this.owners.map(owner => owner.terminate()))
     return !offline && results.every(Boolean)
@@ -170,8 +196,14 @@ export class ThreadedPartitionHost implements PartitionHost {
       ownerIndex: this.#map.place(topic.name, index),
       state: 'opening',
     }
-    const directory = join(this.#options.dataDirectory, partitionDirectoryName(topic.name, index))
-    const hosted = { partition, topicId: topic.id, directory, config: topic.config }
+    const name = partitionDirectoryName(topic.name, index)
+    const hosted = {
+      partition,
+      topicId: topic.id,
+      directory: join(this.#options.dataDirectory, name),
+      config: topic.config,
+      recoveryPoint: this.#recoveryPoints.get(name) ?? 0,
+    }
     this.#hosted.set(slot, hosted)
     return hosted
   }
@@ -193,26 +225,44 @@ export class ThreadedPartitionHost implements PartitionHost {
     return this.#openDone[index]
   }
 
+  /** Never rejects: what does not open is offline, and the log says why. */
   async #openNow(ownerIndex: number, group: readonly Hosted[], recover: boolean): Promise<void> {
-    const generations = group.map(({ partition }) => partition.generation)
-    const specs = await Promise.all(group.map(hosted => this.#spec(hosted, recover)))
+    const generations = new Map(group.map(hosted => [hosted, hosted.partition.generation]))
+    // The owner may die and come back meanwhile, and with it the partition under a newer generation: that one counts.
+    const isCurrent = (hosted: Hosted): boolean =>
+      hosted.partition.generation === generations.get(hosted)
+    const verdicts = await Promise.all(group.map(hosted => this.#verdict(hosted, recover)))
+    const specs = new Map<Hosted, PartitionSpec>()
+    group.forEach((hosted, i) => {
+      if (isCurrent(hosted)) specs.set(hosted, this.#spec(hosted, recover, verdicts[i]))
+    })
     const owner = this.owners[ownerIndex] as Owner
-    const results = await owner.call(control => control.openPartitions(specs))
-    // Null: the owner died in it; its exit opens them again.
-    if (results === null) return
-    group.forEach(({ partition }, i) => {
-      // The owner died and came back meanwhile: the newer opening counts.
-      if (partition.generation === generations[i]) {
-        this.#settle(partition, results[i] as OpenedPartition)
-      }
+    const results = await owner
+      .call(control => control.openPartitions([...specs.values()]))
+      .catch((error: Error) => [...specs.values()].map(({ slot }) => notOpened(slot, error.message)))
+    // It died over this: its exit has opened them again, unless it was the last time.
+    if (results === null && owner.alive) return
+    let i = 0
+    for (const [hosted, { slot }] of specs) {
+      const result = results?.[i++] ?? notOpened(slot, `owner thread ${ownerIndex} is down`)
+      if (isCurrent(hosted)) this.#settle(hosted.partition, result)
+    }
+  }
+
+  /** What a scan of a large tail found; null leaves it to the owner, also when the scan failed. */
+  async #verdict(hosted: Hosted, recover: boolean): Promise<RecoveryVerdict | null> {
+    const { directory, recoveryPoint, partition } = hosted
+    if (!recover) return null
+    const { scans, log } = this.#options
+    return await scans.scan(directory, recoveryPoint).catch((error: unknown) => {
+      const name = partitionDirectoryName(partition.topic, partition.index)
+      log.warn({ err: error, partition: name }, 'scan failed: the owner thread scans by itself')
+      return null
     })
   }
 
-  async #spec(hosted: Hosted, recover: boolean): Promise<PartitionSpec> {
-    const { partition, topicId, directory, config } = hosted
-    const name = partitionDirectoryName(partition.topic, partition.index)
-    const recoveryPoint = this.#recoveryPoints.get(name) ?? 0
-    const verdict = recover ? await this.#options.scans.scan(directory, recoveryPoint) : null
+  #spec(hosted: Hosted, recover: boolean, verdict: RecoveryVerdict | null): PartitionSpec {
+    const { partition, topicId, directory, config, recoveryPoint } = hosted
     return {
       topic: partition.topic,
       topicId,
@@ -257,14 +307,13 @@ export class ThreadedPartitionHost implements PartitionHost {
   #ownerExited(owner: Owner, error: Error | null): void {
     const { dispatcher, clock, log, metrics } = this.#options
     dispatcher.ownerExited(owner)
+    if (this.#closing) return
     const mine = [...this.#hosted.values()].filter(
       ({ partition }) => partition.ownerIndex === owner.index && partition.state !== 'closed',
     )
-    if (this.#closing) return
     const nowMs = clock.monotonicMs()
     owner.crashes = owner.crashes.filter(atMs => nowMs - atMs < crashWindowMs)
     owner.crashes.push(nowMs)
-    metrics.add(Metric.ownerRestarts, 1)
     const givenUp = owner.crashes.length >= crashesMax
     const reason = error === null ? 'it exited' : error.message
     log.error(
@@ -273,15 +322,34 @@ export class ThreadedPartitionHost implements PartitionHost {
         ? `owner thread died ${crashesMax} times in a minute (${reason}): its partitions stay offline until a restart`
         : `owner thread died (${reason}): recovering its partitions`,
     )
-    for (const { partition } of mine) this.#fence(partition, givenUp ? 'offline' : 'opening')
+    for (const hosted of mine) {
+      this.#noteFlushedEnd(hosted)
+      this.#fence(hosted.partition, givenUp ? 'offline' : 'opening')
+    }
     if (givenUp) return
-    owner.start(next => this.#ownerExited(owner, next))
-    if (mine.length > 0) this.#reopen(owner, mine)
+    metrics.add(Metric.ownerRestarts, 1)
+    this.#restart(owner, mine)
   }
 
-  #reopen(owner: Owner, group: readonly Hosted[]): void {
-    this.#openNow(owner.index, group, true).catch((error: unknown) => {
-      this.#options.log.error({ err: error, owner: owner.index }, 'partitions were not reopened')
-    })
+  #restart(owner: Owner, mine: readonly Hosted[]): void {
+    try {
+      owner.start(error => this.#ownerExited(owner, error))
+    } catch (error) {
+      this.#options.log.error({ err: error, owner: owner.index }, 'owner thread cannot be started')
+    }
+    if (mine.length > 0) void this.#openNow(owner.index, mine, true)
   }
+
+  /** The table outlives the thread: what was flushed need not be scanned again. Under `os` nothing is proven. */
+  #noteFlushedEnd(hosted: Hosted): void {
+    const { slot, generation } = hosted.partition
+    if (hosted.config.flushPolicy === 'os') return
+    if (!this.#options.dispatcher.offsets.read(slot, generation, view)) return
+    hosted.recoveryPoint = view.highWatermark
+  }
+}
+
+function notOpened(slot: number, error: string): OpenedPartition {
+  const offsets = { logStartOffset: 0, logEndOffset: 0 }
+  return { slot, error, ...offsets, recoveredBytes: 0, truncatedBytes: 0 }
 }

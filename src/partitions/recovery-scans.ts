@@ -21,6 +21,7 @@ export class RecoveryScans {
   readonly #onProgress: (progress: Progress) => void
   #totalBytes = 0
   #doneBytes = 0
+  #isProgressTold = true
 
   constructor(tasks: TaskPool, onProgress: (progress: Progress) => void) {
     this.#tasks = tasks
@@ -34,13 +35,21 @@ export class RecoveryScans {
     this.#totalBytes += bytes
     this.#report()
     const input = { directory, recoveryPoint }
-    const verdict = await this.#tasks.run<RecoveryVerdict>('tasks/recover-segment', input)
-    this.#doneBytes += bytes
-    this.#report()
-    return verdict
+    try {
+      return await this.#tasks.run<RecoveryVerdict>('tasks/recover-segment', input)
+    } finally {
+      this.#doneBytes += bytes
+      this.#report()
+    }
+  }
+
+  /** The start is over: scans that an owner's crash asks for later are nobody's progress. */
+  endProgress(): void {
+    this.#isProgressTold = false
   }
 
   #report(): void {
+    if (!this.#isProgressTold) return
     this.#onProgress({
       what: 'recovery',
       doneBytes: this.#doneBytes,

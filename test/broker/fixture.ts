@@ -260,15 +260,19 @@ export function valuesOf(row: FetchRow, offset = 0): string[] {
   return recordsOf(row, offset).map(({ value }) => (value === null ? '' : String(value)))
 }
 
-/** Reads a partition to its high watermark. */
+/**
+ * Reads a partition to its high watermark, or waits until it has read up to `end`: a record acknowledged under acks=1
+ * may be shown a little later.
+ */
 export async function readAll(
   client: WireClient,
   topic: string,
-  { partition = 0, offset = 0 }: { partition?: number; offset?: number } = {},
+  { partition = 0, offset = 0, end = 0 } = {},
 ): Promise<LogRecord[]> {
   const all: LogRecord[] = []
   for (let next = offset; ; ) {
-    const row = await fetchRow(client, topic, { partition, offset: next })
+    const maxWaitMs = next < end ? 3_600_000 : 0
+    const row = await fetchRow(client, topic, { partition, offset: next, maxWaitMs })
     if (row.errorCode !== Errors.NONE) throw new Error(`fetch: ${errorName(row.errorCode)}`)
     const found = recordsOf(row, next)
     all.push(...found)

@@ -218,7 +218,7 @@ describe('a stream', () => {
           expect(String(value)).toBe(`n${partition * 10 + offset}`)
           offsets.set(partition, [...(offsets.get(partition) ?? []), offset])
         }
-        expect([...offsets.keys()].toSorted()).toEqual(partitions)
+        expect(new Set(offsets.keys())).toEqual(new Set(partitions))
         return [...offsets.values()]
       }),
     )

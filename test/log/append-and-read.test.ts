@@ -38,25 +38,18 @@ describe('append', () => {
     expect(writes).toEqual([batches.reduce((sum, batch) => sum + batch.length, 0)])
   })
 
-  test('large batches are written as they lie, between gathered small ones', () => {
+  test('batches of any size that are written together arrive whole', () => {
     const kit = new LogHarness().open()
     const sizes = [10, 10, 40_000, 10, 60_000, 70_000, 10, 10]
     const batches = sizes.map((valueBytes, mark) => makeBatch({ valueBytes, mark }))
-    const writes: number[] = []
-    kit.disk.onOperation = ({ kind, bytes }) => {
-      if (kind === 'write') writes.push(bytes)
-      return null
-    }
     kit.append(...batches)
-    const [a, b, c, d, e, f, g, h] = batches.map(batch => batch.length)
-    expect(writes).toEqual([a + b, c, d, e, f, g + h])
     kit.settle()
     expectSame(kit.readAll(), batches)
   })
 
-  test('a round larger than the gathering buffer arrives whole', () => {
+  test('a round of more batches than one gathering call takes arrives whole', () => {
     const kit = new LogHarness().open()
-    const batches = Array.from({ length: 60 }, (_, mark) => makeBatch({ valueBytes: 15_000, mark }))
+    const batches = Array.from({ length: 2_500 }, (_, mark) => makeBatch({ mark }))
     kit.append(...batches)
     kit.settle()
     expectSame(kit.readAll(), batches)

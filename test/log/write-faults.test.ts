@@ -11,11 +11,12 @@ function onLogFile(fault: (operation: Operation) => Fault): (operation: Operatio
 }
 
 describe('writes', () => {
-  test('a short write is continued until all bytes are in', () => {
+  test.each([1, 7, 150, 172, 173, 400])('writes cut to %i bytes go on until all is in', short => {
     const kit = new LogHarness().open()
-    kit.disk.onOperation = onLogFile(({ kind }) => (kind === 'write' ? { short: 7 } : null))
+    kit.disk.onOperation = onLogFile(({ kind }) => (kind === 'write' ? { short } : null))
     const batches = [1, 2, 3].map(mark => makeBatch({ mark, valueBytes: 100 }))
-    kit.append(...batches)
+    kit.append(batches[0])
+    kit.append(batches[1], batches[2])
     kit.disk.onOperation = () => null
     kit.settle()
     expectSame(kit.readAll(), batches)

@@ -64,6 +64,17 @@ export class LogReader {
 
   /** `fetchOffset` lies below the high watermark and not below the log start. Throws as the disk does. */
   read(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
+    this.#tryRead(fetchOffset, maxBytes, region, into)
+    if (into.error !== Errors.CORRUPT_MESSAGE) return
+    // Either the records are bad or the index is, which is a cache.
+    const { segments } = this.#log
+    if (!segments[floorSegment(segments, fetchOffset)].distrustIndexes()) return
+    this.#hints = null
+    into.error = Errors.NONE
+    this.#tryRead(fetchOffset, maxBytes, region, into)
+  }
+
+  #tryRead(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
     const { segments } = this.#log
     for (let index = floorSegment(segments, fetchOffset); index < segments.length; index++) {
       const segment = segments[index]

@@ -8,9 +8,7 @@
  * back. Syncs are started by the flush policy and reported through `onAdvance` (offsets moved) or `onFailure` (the log
  * is offline for good). The caller publishes `offsets` in `onAdvance`.
  */
-import type { Clock } from '../../src/contracts/clock.ts'
 import type { PartitionDescription, PartitionSpec } from '../../src/contracts/control.ts'
-import type { Disk } from '../../src/contracts/disk.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import {
@@ -24,6 +22,7 @@ import {
 import { Checkpoints } from './checkpoints.ts'
 import { isExhausted } from './files.ts'
 import { type Flushable, Flusher } from './flush-policy.ts'
+import type { LogState, OpenLogOptions } from './log-options.ts'
 import { LogReader, type Readable } from './log-reader.ts'
 import { findByTime, findMaxTimestamp, readBatch } from './log-search.ts'
 import { LogOffsets } from './offsets.ts'
@@ -33,17 +32,6 @@ import { removeLog } from './remove-log.ts'
 import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
 import { Round } from './round.ts'
 import type { Segment } from './segment.ts'
-
-export type LogState = 'online' | 'offline' | 'read-only'
-
-export interface OpenLogOptions {
-  readonly spec: PartitionSpec
-  readonly env: { readonly disk: Disk; readonly clock: Clock }
-  /** Some of `offsets` or `state` have moved: after a commit that took records, and after a flush. */
-  onAdvance(log: PartitionLog): void
-  /** The log went offline: a sync or a write failed in a way that only a restart can repair. */
-  onFailure(log: PartitionLog, error: Error): void
-}
 
 /** Constant on one host; Metadata reports the same. */
 const LEADER_EPOCH = 0

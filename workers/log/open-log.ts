@@ -149,12 +149,15 @@ function loadRecovered(spec: PartitionSpec, env: Env): LoadedLog {
   const last = kept.at(-1)!
   const listing = listLog(disk, directory)
   const segments = listing.log.map(baseOffset => newSegment(env, spec, baseOffset))
-  const active = segments.at(-1)!
-  active.openActive()
-  active.indexes.bytesSinceEntry = active.sizeBytes - active.indexes.offsets.lastPosition()
-  if (damageOf(last) === 'rot') active.indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
-  noteBirth(active, clock)
   const logEndOffset = last.nextOffset
+  // Nothing is appended behind rot: what lies there could swallow the next batch.
+  const isActiveNew = damageOf(last) === 'rot'
+  if (isActiveNew) segments.push(newSegment(env, spec, logEndOffset))
+  const active = segments.at(-1)!
+  if (isActiveNew) active.create()
+  else active.openActive()
+  active.indexes.bytesSinceEntry = active.sizeBytes - active.indexes.offsets.lastPosition()
+  noteBirth(active, clock)
   const producers =
     recoveredProducers(disk, verdict, logEndOffset) ??
     rebuildProducers(
@@ -172,7 +175,7 @@ function loadRecovered(spec: PartitionSpec, env: Env): LoadedLog {
     producers,
     windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
-    isActiveNew: false,
+    isActiveNew,
     newParent: null,
     isRecovered: true,
     recoveredBytes: verdict.segments.reduce((sum, segment) => sum + segment.fileBytes, 0),

@@ -123,16 +123,20 @@ function recoverSegment(
   if (batches > 0) indexes.save()
   // What was acknowledged once is never given out again, even if it is gone.
   const isShort = isLast && scan.ending === 'whole' && scan.nextOffset < proven.endOffset
+  const nextOffset = isShort ? proven.endOffset : scan.nextOffset
+  // Nothing of the log is in here and the next segment would have the same name: the file has to go.
+  const isUseless = isLast && nextOffset === baseOffset && scan.validBytes > 0
+  const validBytes = isUseless ? 0 : scan.validBytes
   return {
     baseOffset,
-    validBytes: scan.validBytes,
-    unprovenPosition: Math.min(unprovenPosition, scan.validBytes),
+    validBytes,
+    unprovenPosition: Math.min(unprovenPosition, validBytes),
     fileBytes: scan.fileBytes,
-    nextOffset: isShort ? proven.endOffset : scan.nextOffset,
+    nextOffset,
     maxTimestampMs: indexes.maxTimestampMs,
     offsetIndexPath: batches > 0 ? offsetIndexPath : null,
     timeIndexPath: batches > 0 ? timeIndexPath : null,
-    error: describe(scan, isShort ? proven.endOffset : scan.nextOffset),
+    error: isUseless ? 'suspect: holds nothing of this log' : describe(scan, nextOffset),
   }
 }
 

@@ -3,18 +3,20 @@
  * Owner thread only.
  */
 import { dirname } from 'node:path'
-import type { PartitionSpec } from '../../src/contracts/control.ts'
+import type { PartitionPlace } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 
 /** File names hold 255 bytes; Kafka cuts the topic's name for the same reason. */
 const TOPIC_CHARS_MAX = 200
 
-export function removeLog(disk: Disk, spec: PartitionSpec): void {
-  if (!disk.exists(spec.directory)) return
-  const parent = dirname(spec.directory)
-  const topic = spec.topic.slice(0, TOPIC_CHARS_MAX)
-  const doomed = `${parent}/${topic}-${spec.partition}.${spec.topicId}-delete`
+/** May be called again where a removal was cut short. */
+export function removeLog(disk: Disk, place: PartitionPlace): void {
+  const parent = dirname(place.directory)
+  const topic = place.topic.slice(0, TOPIC_CHARS_MAX)
+  const doomed = `${parent}/${topic}-${place.partition}.${place.topicId}-delete`
+  if (disk.exists(place.directory)) {
+    if (disk.exists(doomed)) disk.removeTree(doomed)
+    disk.rename(place.directory, doomed)
+  }
   if (disk.exists(doomed)) disk.removeTree(doomed)
-  disk.rename(spec.directory, doomed)
-  disk.removeTree(doomed)
 }

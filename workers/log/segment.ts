@@ -23,6 +23,8 @@ export class Segment implements Closable {
   readonly #indexIntervalBytes: number
   /** Null until somebody looks something up. */
   #indexes: SegmentIndexes | null = null
+  /** They came from files that another run wrote. */
+  #isIndexTrusted = false
   #file: DiskFile | null = null
   /** Pinned: the active segment and those that await a sync. The thread's limit does not close their files. */
   #pinned = false
@@ -122,9 +124,18 @@ export class Segment implements Closable {
   get indexes(): SegmentIndexes {
     if (this.#indexes === null) {
       this.#indexes = this.#newIndexes()
-      if (!this.#indexes.load(this.sizeBytes)) this.#rebuildIndexes(this.#indexes)
+      this.#isIndexTrusted = this.#indexes.load(this.sizeBytes)
+      if (!this.#isIndexTrusted) this.#rebuildIndexes(this.#indexes)
     }
     return this.#indexes
+  }
+
+  /** A look-up led astray: builds the indexes anew, unless that has been done. Returns whether it was worth a try. */
+  distrustIndexes(): boolean {
+    if (!this.#isIndexTrusted) return false
+    this.#isIndexTrusted = false
+    this.#rebuildIndexes(this.indexes)
+    return true
   }
 
   #newIndexes(): SegmentIndexes {

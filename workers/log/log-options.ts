@@ -1,0 +1,17 @@
+/** What a log is opened with, and the states it can be in. Owner thread only. */
+import type { Clock } from '../../src/contracts/clock.ts'
+import type { PartitionSpec } from '../../src/contracts/control.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
+import type { PartitionLog } from './log.ts'
+
+/** `read-only`: the disk took no more, the next batch tries again. `offline`: until a restart. Both go on reading. */
+export type LogState = 'online' | 'offline' | 'read-only'
+
+export interface OpenLogOptions {
+  readonly spec: PartitionSpec
+  readonly env: { readonly disk: Disk; readonly clock: Clock }
+  /** Some of `offsets` or `state` have moved: after a commit that took records, and after a flush. */
+  onAdvance(log: PartitionLog): void
+  /** The log went offline: a sync or a write failed in a way that only a restart can repair. */
+  onFailure(log: PartitionLog, error: Error): void
+}
