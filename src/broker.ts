@@ -16,6 +16,7 @@ import { createLogger, type Logger } from './log.ts'
 import { Metric, ThreadMetrics } from './metrics.ts'
 import { ApiTable } from './net/api-table.ts'
 import { probeDirectRead, type ReadPath } from './net/arena-socket.ts'
+import { bindPort } from './net/bind-port.ts'
 import { Listener } from './net/kafka-listener.ts'
 import { OffsetTable } from './partitions/offset-table.ts'
 import type { OwnerThreadOptions } from './partitions/owner.ts'
@@ -98,6 +99,11 @@ export class Broker {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close()
+  }
+
+  /** Kafka connections open now. */
+  get connections(): number {
+    return this.#parts.listener.connectionCount
   }
 
   /** @internal parts that tests look into or break */
@@ -285,7 +291,7 @@ async function assemble(
     serving: false,
   }
   parts.listener = makeListener(parts, readPath)
-  const port = await listen('kafka', () =>
+  const port = await bindPort('kafka', () =>
     parts.listener.listen(config.kafka.host, config.kafka.port),
   )
   if (advertised.port === 0) advertised.port = port
@@ -326,7 +332,7 @@ async function startHttpPart(parts: Parts, metricsMemory: SharedArrayBuffer): Pr
     }
     return missing
   }
-  parts.http = await listen('http', () =>
+  parts.http = await bindPort('http', () =>
     startHttp({
       config: { http: config.http, advertised: config.advertised },
       version: packageVersion(),
@@ -361,31 +367,6 @@ function startTimers(parts: Parts): void {
   services.metrics.set(Metric.insecureListener, 1)
   remind()
   timers.push(setInterval(remind, insecureReminderMs).unref())
-}
-
-/** Turns the system's word on a port into one that names the flag. */
-async function listen<T>(flag: 'kafka' | 'http', bind: () => Promise<T>): Promise<T> {
-  try {
-    return await bind()
-  } catch (error) {
-    const { code, message, port, address } = error as NodeJS.ErrnoException & {
-      port?: number
-      address?: string
-    }
-    const where = `${address ?? ''}:${port ?? ''}`
-    if (code === 'EADDRINUSE') {
-      throw new Error(
-        `${where} is in use: stop the server that has it, or choose another port with --${flag} HOST:PORT`,
-        { cause: error },
-      )
-    }
-    if (code === 'EACCES' || code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND') {
-      throw new Error(`cannot listen on ${where} (${message}): choose another with --${flag}`, {
-        cause: error,
-      })
-    }
-    throw error
-  }
 }
 
 async function closeParts(parts: Parts): Promise<void> {

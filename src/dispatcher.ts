@@ -8,8 +8,8 @@
  * Every command is answered once: by the owner, or by this file after the owner's exit. A reply that names an older
  * generation of its request is dropped and counted.
  */
-import assert from 'node:assert/strict'
 import type { Clock } from './contracts/clock.ts'
+import { repliesPerRelease } from './contracts/owner-boot.ts'
 import { Purgatory } from './fetching/purgatory.ts'
 import { Metric, type ThreadMetrics } from './metrics.ts'
 import { type Block, BlockPool } from './net/block-pool.ts'
@@ -29,6 +29,7 @@ import {
   readReply,
 } from './ring/commands.ts'
 import { Doorbell } from './ring/doorbell.ts'
+import { ensure } from './ring/ensure.ts'
 
 /** Who waits for replies: one object per request, `row` tells its partitions apart. */
 export interface ReplySink {
@@ -65,7 +66,8 @@ export interface DispatcherOptions {
 /** Bytes of append commands that are published in mid-turn, so that owners work while a long turn goes on. */
 const publishEarlyBytes = 256 * 1024
 
-const spinMs = Number(process.env.SPIND ?? 0) / 1000
+/** While answers are due the dispatcher looks for them for this long before it sleeps; see workers/owner-loop.ts. */
+const spinMs = 0.02
 
 export class Dispatcher {
   readonly index: number
@@ -84,6 +86,8 @@ export class Dispatcher {
   readonly #command: Command = emptyCommand()
   readonly #reply: Reply = emptyReply()
   readonly #dirty: Flushable[] = []
+  /** True once nobody may be kept waiting for more records: the broker stops. */
+  draining = false
   #turnScheduled = false
   #asleep = false
   #closed = false
@@ -103,13 +107,20 @@ export class Dispatcher {
   }
 
   addOwner(owner: Owner): void {
-    assert.equal(owner.index, this.#owners.length)
+    ensure(owner.index === this.#owners.length, 'owners are added in order')
     this.#owners.push(owner)
   }
 
   /** Starts listening to the doorbell. */
   start(): void {
     this.#sleepOrTurn()
+  }
+
+  /** Parked fetches are answered with what there is, and from here on none is parked. */
+  drain(): void {
+    this.draining = true
+    this.purgatory.wakeFetches()
+    this.responses.wake()
   }
 
   close(): void {
@@ -270,7 +281,6 @@ export class Dispatcher {
   }
 
   #spin(): boolean {
-    if (spinMs === 0) return false
     let outstanding = 0
     for (const owner of this.#owners) outstanding += owner.outstanding
     if (outstanding === 0) return false
@@ -307,6 +317,7 @@ export class Dispatcher {
     for (const owner of this.#owners) {
       const ring = owner.replies
       if (ring === null) continue
+      let taken = 0
       for (let at = ring.peek(); at !== -1; at = ring.peek()) {
         readReply(ring.words, at, reply)
         ring.next()
@@ -318,6 +329,7 @@ export class Dispatcher {
           owner.answered()
           this.#onReply(reply)
         }
+        if (++taken % repliesPerRelease === 0) ring.release()
       }
       ring.release()
     }

@@ -30,7 +30,11 @@ import { newAppendResult, newReadResult } from './log/results.ts'
 const roundCommandsMax = 512
 const roundBytesMax = 4 * 1024 * 1024
 
-const spinMs = Number(process.env.SPIN ?? 0) / 1000
+/**
+ * After work an owner looks for more for this long before it sleeps: about what waking a sleeping thread costs both
+ * sides, so it loses at most that once per pause, and under load nobody pays for wake-ups.
+ */
+const spinMs = 0.02
 
 export interface LogEnv {
   readonly disk: Disk

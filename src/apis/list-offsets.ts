@@ -14,6 +14,7 @@ import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Services } from '../services.ts'
 import type { ApiRow } from './api-row.ts'
 import { leaderEpoch, leaderEpochError, unavailableCode } from './partition-errors.ts'
+import { duplicates } from './row-errors.ts'
 
 type Request = RequestOf<typeof ListOffsets>
 type RequestRow = Request['topics'][number]['partitions'][number]
@@ -45,17 +46,16 @@ export const listOffsets: ApiRow<Request, Response> = {
     const pending: Promise<void>[] = []
     const topics = request.topics.map(({ name, partitions }) => {
       const topic = services.topics.get(name)
-      const seen = new Set<number>()
+      const twice = duplicates(partitions.map(({ partitionIndex }) => partitionIndex))
       const rows = partitions.map(row => {
         const response = newRow(row.partitionIndex)
         const partition = topic?.partitions[row.partitionIndex]
-        if (seen.has(row.partitionIndex)) response.errorCode = Errors.INVALID_REQUEST
+        if (twice.has(row.partitionIndex)) response.errorCode = Errors.INVALID_REQUEST
         else if (partition === undefined) response.errorCode = Errors.UNKNOWN_TOPIC_OR_PARTITION
         else {
           const later = lookUp(row, partition, response, call.apiVersion, services)
           if (later !== null) pending.push(later)
         }
-        seen.add(row.partitionIndex)
         return response
       })
       return { name, partitions: rows }

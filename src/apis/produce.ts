@@ -88,11 +88,16 @@ class ProduceOperation {
     row.baseOffset = reply.baseOffset
     row.logAppendTimeMs = reply.timestampMs
     const { offsets, dispatcher } = this.#services
-    if (offsets.read(partition.slot, partition.generation, view)) row.logStartOffset = view.logStart
-    if (this.#request.acks === acksAll && view.highWatermark < reply.endOffset) {
-      const timeoutMs = Math.max(1, this.#request.timeoutMs)
-      dispatcher.purgatory.waitDurable(partition.slot, reply.endOffset, timeoutMs, this, index)
-      return
+    const isOpen = offsets.read(partition.slot, partition.generation, view)
+    if (isOpen) row.logStartOffset = view.logStart
+    if (this.#request.acks === acksAll) {
+      if (isOpen && view.highWatermark < reply.endOffset) {
+        const timeoutMs = Math.max(1, this.#request.timeoutMs)
+        dispatcher.purgatory.waitDurable(partition.slot, reply.endOffset, timeoutMs, this, index)
+        return
+      }
+      // Deleted or closed meanwhile: nobody will ever tell whether the flush has passed it.
+      if (!isOpen) this.#fail(row, unavailableCode(partition))
     }
     this.#closeOne()
   }

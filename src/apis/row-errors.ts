@@ -17,13 +17,13 @@ export const invalidRequest = (errorMessage: string): RowError => ({
   errorMessage,
 })
 
-/** Names that occur more than once. */
-export function duplicates(names: Iterable<string>): Set<string> {
-  const seen = new Set<string>()
-  const twice = new Set<string>()
-  for (const name of names) {
-    if (seen.has(name)) twice.add(name)
-    seen.add(name)
+/** Names, or numbers, that occur more than once. */
+export function duplicates<T extends string | number>(items: Iterable<T>): Set<T> {
+  const seen = new Set<T>()
+  const twice = new Set<T>()
+  for (const item of items) {
+    if (seen.has(item)) twice.add(item)
+    seen.add(item)
   }
   return twice
 }

@@ -47,7 +47,7 @@ async function consume(topic: string, flags: ConsumeFlags): Promise<void> {
     from: flags.from,
     onWarning: message => process.stderr.write(`odradek: ${message}\n`),
   })
-  const isPipeGone = closeOnSignals(() => consumer.close())
+  closeOnSignals(() => consumer.close())
   try {
     await reachable(flags.bootstrap, () => consumer.connect())
     const [stream] = await consumer.createMessageStreams(topic, 1, {
@@ -55,8 +55,6 @@ async function consume(topic: string, flags: ConsumeFlags): Promise<void> {
       untilEnd: flags.exitAtEnd,
     })
     await printAll(stream, new RecordPrinter(process.stdout, pieces), flags.maxMessages ?? Infinity)
-  } catch (error) {
-    if (!isPipeGone()) throw error
   } finally {
     await consumer.close()
   }
@@ -81,25 +79,15 @@ async function printAll(
   await printer.flush()
 }
 
-/**
- * A signal ends the stream, what is fetched is still printed, exit 0; the second signal ends the process. Whoever reads
- * our output may go at any time (`| head`): then nothing is left to do, which is no failure.
- */
-function closeOnSignals(close: () => Promise<void>): () => boolean {
+/** A signal ends the stream, what is fetched is still printed, exit 0; the second signal ends the process. */
+function closeOnSignals(close: () => Promise<void>): void {
   let signals = 0
-  let isPipeGone = false
   const onSignal = (): void => {
     if (++signals > 1) process.exit(1)
     void close()
   }
   process.on('SIGINT', onSignal)
   process.on('SIGTERM', onSignal)
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error
-    isPipeGone = true
-    void close()
-  })
-  return () => isPipeGone
 }
 
 function parseFrom(text: string): StartPosition {

@@ -1,5 +1,6 @@
 /** The frame of the command line: one-line errors, help with examples, options that several commands share. */
 import { Command, InvalidArgumentError, Option } from 'commander'
+import { defaultBootstrap, parseBootstrap } from '../client/address.ts'
 import { packageVersion } from '../version.ts'
 import { UsageError } from './failure.ts'
 
@@ -34,9 +35,18 @@ export function withExamples(command: Command, examples: readonly string[]): Com
 /** What every command that talks to a broker takes. */
 export function withClientOptions(command: Command): Command {
   return command
-    .option('--bootstrap <host:port>', 'broker to start from', '127.0.0.1:9092')
+    .option('--bootstrap <host:port>', 'broker to start from', checkedBootstrap, defaultBootstrap)
     .option('--json', 'print JSON', false)
     .addOption(later('--admin <url>', 'no command needs the HTTP API so far'))
+}
+
+function checkedBootstrap(text: string): string {
+  try {
+    parseBootstrap(text)
+    return text
+  } catch {
+    throw new InvalidArgumentError('It must be HOST:PORT, or several of them separated by commas.')
+  }
 }
 
 /** A flag of a later version: not in the help, and refused with the reason when given. */

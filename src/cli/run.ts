@@ -22,6 +22,11 @@ const commands: ReadonlyMap<string, () => Promise<CommandModule>> = new Map([
 /** Runs one command line (without node and script). @returns the exit code */
 export async function runCli(args: readonly string[]): Promise<number> {
   const { makeProgram } = await import('./program.ts')
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error
+    // Whoever read our output has gone (`| head`): nothing is left to do. A broker does not depend on its readers.
+    if (args[0] !== 'start') process.exit(0)
+  })
   const program = makeProgram()
   try {
     const wanted = commands.get(args[0])

@@ -9,6 +9,10 @@ import type { Broker } from '../broker.ts'
 import type { BrokerConfig, ConfigFlags } from '../config/config.ts'
 import { gathered, later, withExamples } from './program.ts'
 import { ProgressBar } from './progress-bar.ts'
+import { trimHeapLater } from './trim-heap.ts'
+
+/** Late enough not to delay the first clients. */
+const trimDelayMs = 500
 
 interface StartFlags extends ConfigFlags {
   readonly config?: string
@@ -54,6 +58,7 @@ async function start({ config: file, set, ...flags }: StartFlags): Promise<void>
   }).finally(() => progress.stop())
   process.stdout.write(`${readyLine(broker, config)}\n`)
   if (process.stderr.isTTY) process.stderr.write(firstSteps(broker))
+  trimHeapLater(trimDelayMs, () => broker.connections === 0)
   await stopped
   await broker.close()
   // What a client left open must not keep a stopped broker alive.

@@ -66,7 +66,8 @@ export class Consumer {
 
   /**
    * `count` streams over the partitions of a topic, each partition in one of them; with fewer partitions than streams
-   * some stay empty. When it resolves, every start offset is known: what is published later will be seen.
+   * some stay empty. Partitions added later are not read. When it resolves, every start offset is known: what is
+   * published later will be seen.
    * @throws KafkaError when the topic, or a partition asked for, does not exist
    */
   async createMessageStreams(

@@ -31,12 +31,16 @@ export function checkMessage(message: MessageLike, partitionCount: number): void
   if (!Number.isSafeInteger(timestampMs) || timestampMs < 0) {
     throw new KafkaError(Errors.INVALID_TIMESTAMP, `timestamp ${timestampMs} is not a time`)
   }
-  if (!Number.isInteger(partition) || partition < 0 || partition >= partitionCount) {
-    throw new KafkaError(
-      Errors.UNKNOWN_TOPIC_OR_PARTITION,
-      `partition ${partition} does not exist, the topic has ${partitionCount}`,
-    )
-  }
+  checkPartition(partition, partitionCount)
+}
+
+/** @throws KafkaError UNKNOWN_TOPIC_OR_PARTITION */
+export function checkPartition(partition: number, partitionCount: number): void {
+  if (Number.isInteger(partition) && partition >= 0 && partition < partitionCount) return
+  throw new KafkaError(
+    Errors.UNKNOWN_TOPIC_OR_PARTITION,
+    `partition ${partition} does not exist, the topic has ${partitionCount}`,
+  )
 }
 
 export function headerList(headers: NonNullable<Message['headers']>): Headers {

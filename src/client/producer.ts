@@ -10,7 +10,7 @@ import { type CodecName, codecNames } from '../protocol/compression.ts'
 import { Errors, KafkaError } from '../protocol/errors.ts'
 import type { Bytes, Headers } from './batch-builder.ts'
 import { type ClientOptions, Cluster, isUnknownTopic, type TopicInfo } from './cluster.ts'
-import { checkMessage, headerList, type MessageLike } from './message.ts'
+import { checkMessage, checkPartition, headerList, type MessageLike } from './message.ts'
 import { murmur2Partitioner, type Partitioner } from './partitioner.ts'
 import { PartitionQueue, ProduceBatch } from './produce-batch.ts'
 import { Sender } from './sender.ts'
@@ -155,8 +155,10 @@ export class Producer {
         checkMessage(message, state.queues.length)
         this.#append(state, message)
       },
-      appendSlice: (source, start, end, partition = state.sticky) =>
-        this.#appendSlice(state, state.queues[partition], source, start, end),
+      appendSlice: (source, start, end, partition = state.sticky) => {
+        checkPartition(partition, state.queues.length)
+        this.#appendSlice(state, state.queues[partition], source, start, end)
+      },
     }
   }
 

@@ -164,7 +164,9 @@ function checkTogether(config: BrokerConfig, raw: ReadonlyMap<string, RawValue>)
   }
   const { socketRequestBytesMax, requestArenaBytes, responseArenaBytes, fetchBytesMax } = config
   const batchBytesMax = config.defaultLog.batchBytesMax
-  order('socket.request.max.bytes', socketRequestBytesMax, 'request.arena.bytes', requestArenaBytes)
+  // A frame lies in one piece, and the largest must not need all of the arena to itself.
+  const half = 'half of request.arena.bytes'
+  order('socket.request.max.bytes', socketRequestBytesMax, half, requestArenaBytes / 2)
   order('message.max.bytes', batchBytesMax, 'socket.request.max.bytes', socketRequestBytesMax)
   order('fetch.max.bytes', fetchBytesMax, 'response.arena.bytes', responseArenaBytes)
   order('num.partitions', config.numPartitions, 'max.partitions', config.partitionsMax)

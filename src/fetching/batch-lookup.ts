@@ -7,8 +7,10 @@ import type { FindRecordInput, FoundRecord } from '../contracts/find-record.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { Errors } from '../protocol/errors.ts'
 import {
+  attributesAt,
   baseOffsetAt,
   baseTimestampAt,
+  isLogAppendTime,
   lastOffsetDeltaAt,
   maxTimestampAt,
 } from '../protocol/record-batch.ts'
@@ -61,6 +63,10 @@ export class BatchLookup {
     const { dispatcher } = this.#services
     const region = dispatcher.responses.allocate(bytes)
     if (region === null) {
+      if (bytes > dispatcher.responses.arena.sab.byteLength) {
+        this.#finish({ ...nothing, errorCode: Errors.MESSAGE_TOO_LARGE })
+        return
+      }
       dispatcher.responses.wait(() => this.#ask(bytes))
       return
     }
@@ -73,12 +79,15 @@ export class BatchLookup {
   #decode(region: Region, length: number): void {
     const { arena } = this.#services.dispatcher.responses
     const batch = arena.bytes.subarray(region.offset, region.offset + length)
-    const first = { offset: baseOffsetAt(batch, 0), timestampMs: baseTimestampAt(batch, 0) }
-    const wanted = this.#timestampMs ?? maxTimestampAt(batch, 0)
-    const isFirst = first.timestampMs >= wanted
+    const maxTimestampMs = maxTimestampAt(batch, 0)
+    const wanted = this.#timestampMs ?? maxTimestampMs
+    // Stamped by the broker, every record reads as the largest timestamp: the producer's own do not count.
+    const isStamped = isLogAppendTime(attributesAt(batch, 0))
+    const isFirst = isStamped || baseTimestampAt(batch, 0) >= wanted
     if (isFirst || lastOffsetDeltaAt(batch, 0) === 0) {
-      const timestampMs = isFirst ? first.timestampMs : maxTimestampAt(batch, 0)
-      this.#finish({ errorCode: Errors.NONE, offset: first.offset, timestampMs })
+      const isOfFirst = isFirst && !isStamped
+      const timestampMs = isOfFirst ? baseTimestampAt(batch, 0) : maxTimestampMs
+      this.#finish({ errorCode: Errors.NONE, offset: baseOffsetAt(batch, 0), timestampMs })
       return
     }
     const input: FindRecordInput = {

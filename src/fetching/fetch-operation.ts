@@ -24,9 +24,10 @@ type ResponseRow = FetchResponse['responses'][number]['partitions'][number]
 type RequestRow = FetchRequest['topics'][number]['partitions'][number]
 
 const noRecords = Buffer.alloc(0)
+const readCommitted = 1
 /** Several partitions share the budget; each asks for at least this much, so that ordinary batches fit. */
 const shareBytesMin = 64 * 1024
-/** A fetch that waits for min.bytes looks again at most this often: what it has read so far is read again. */
+/** A fetch that waits for min.bytes reads at most this often: what it has read so far is read again. */
 const retryMs = 5
 const view = emptyOffsetView()
 
@@ -38,6 +39,10 @@ interface FetchRow {
   region: Region | null
   /** Size of the first batch when it did not fit the region, else 0. */
   neededBytes: number
+  /** Records of the answer at or behind the offset asked for. */
+  recordCount: number
+  /** High watermark of a read that found too little (min.bytes): only an advance beyond it is news. -1: none. */
+  seenEnd: number
 }
 
 export class FetchOperation {
@@ -46,11 +51,17 @@ export class FetchOperation {
   readonly #request: FetchRequest
   readonly #response: FetchResponse
   readonly #rows: FetchRow[] = []
+  /** Rows with something to read, in request order. */
+  #readable: readonly FetchRow[] = []
   readonly #slots: number[] = []
   readonly #maxBytes: number
   readonly #minBytes: number
   readonly #deadlineMs: number
   #parked = false
+  #waitsForRoom = false
+  /** What was read last was less than min.bytes; when that was. */
+  #isShort = false
+  #lookedMs = 0
   #reading = 0
   #secondWave = false
   #readBytes = 0
@@ -74,11 +85,20 @@ export class FetchOperation {
       const rows: ResponseRow[] = []
       this.#response.responses.push({ topic: name, partitions: rows })
       for (const request of partitions) {
-        const response = newRow(request.partition)
+        const response = newRow(request.partition, this.#request.isolationLevel)
         rows.push(response)
         const partition = topic?.partitions[request.partition] ?? null
         const index = this.#rows.length
-        this.#rows.push({ index, request, response, partition, region: null, neededBytes: 0 })
+        this.#rows.push({
+          index,
+          request,
+          response,
+          partition,
+          region: null,
+          neededBytes: 0,
+          recordCount: 0,
+          seenEnd: -1,
+        })
         if (partition !== null) this.#slots.push(partition.slot)
       }
     }
@@ -89,7 +109,10 @@ export class FetchOperation {
   wake(): void {
     if (!this.#parked) return
     this.#unpark()
-    this.#look()
+    const { clock, draining } = this.#services.dispatcher
+    const restMs = this.#lookedMs + retryMs - clock.monotonicMs()
+    if (!this.#isShort || restMs <= 0 || draining || this.#call.abandoned) this.#look()
+    else this.#lookIn(restMs)
   }
 
   onReply(index: number, reply: Reply): void {
@@ -110,7 +133,12 @@ export class FetchOperation {
     if (this.#abandon()) return
     this.#failed = false
     this.#secondWave = false
+    this.#isShort = false
     this.#readBytes = 0
+    for (const row of this.#rows) {
+      row.seenEnd = -1
+      row.neededBytes = 0
+    }
     const readable = this.#rows.filter(row => this.#check(row))
     if (readable.length > 0) this.#readFirst(readable)
     else if (this.#mustAnswer()) this.#answer()
@@ -137,7 +165,7 @@ export class FetchOperation {
     response.highWatermark = view.highWatermark
     response.lastStableOffset = view.highWatermark
     response.logStartOffset = view.logStart
-    return request.fetchOffset < view.highWatermark
+    return request.fetchOffset < view.highWatermark && view.highWatermark > row.seenEnd
   }
 
   #fail(row: FetchRow, errorCode: number): false {
@@ -153,30 +181,53 @@ export class FetchOperation {
 
   /** First wave: partitions in request order share what is left of the budget. */
   #readFirst(readable: readonly FetchRow[]): void {
+    this.#readable = readable
     let left = this.#maxBytes
     let others = readable.length
     for (const row of readable) {
-      const share = Math.max(shareBytesMin, Math.floor(left / others--))
-      const wanted = Math.min(row.request.partitionMaxBytes, share)
       const isFirst = this.#reading === 0
       if (!isFirst && left <= 0) break
+      const share = Math.max(shareBytesMin, Math.floor(left / others--))
+      const wanted = Math.min(row.request.partitionMaxBytes, share, left)
       if (!this.#readRow(row, Math.max(1, wanted))) break
       left -= wanted
     }
     if (this.#reading === 0) this.#waitForRoom()
   }
 
-  /** Second wave: first batches that did not fit, within the budget; the very first one in any case. */
+  /**
+   * Second wave: first batches that did not fit, within the budget. The first partition that has anything gets its
+   * batch in any case (KIP-74), and those behind it give back what the budget does not hold then.
+   */
   #readNeeded(): void {
-    for (const row of this.#rows) {
-      if (row.neededBytes === 0) continue
-      const withinBudget =
-        row.neededBytes <= row.request.partitionMaxBytes &&
-        this.#readBytes + row.neededBytes <= this.#maxBytes
-      if (!withinBudget && (this.#readBytes > 0 || this.#reading > 0)) continue
-      if (!this.#readRow(row, row.neededBytes)) break
-      this.#readBytes += row.neededBytes
+    let planned = this.#readBytes
+    let isFirst = true
+    for (const row of this.#readable) {
+      const needed = row.neededBytes
+      if (needed > 0) {
+        if (isFirst) planned -= this.#dropBehind(row, planned + needed - this.#maxBytes)
+        const withinBudget =
+          needed <= row.request.partitionMaxBytes && planned + needed <= this.#maxBytes
+        if (isFirst || withinBudget) {
+          if (!this.#readRow(row, needed)) break
+          planned += needed
+        }
+      }
+      if (needed > 0 || row.region !== null) isFirst = false
     }
+  }
+
+  /** Gives back rows that were read, from the last one on, until `bytes` are free. Returns how many that were. */
+  #dropBehind(first: FetchRow, bytes: number): number {
+    let dropped = 0
+    for (let i = this.#readable.length - 1; dropped < bytes && i >= 0; i--) {
+      const row = this.#readable[i] as FetchRow
+      if (row === first) break
+      dropped += row.response.records?.length ?? 0
+      this.#freeRow(row)
+    }
+    this.#readBytes -= dropped
+    return dropped
   }
 
   #readRow(row: FetchRow, maxBytes: number): boolean {
@@ -200,13 +251,21 @@ export class FetchOperation {
       this.#fail(row, reply.errorCode)
     } else if (reply.length === 0) {
       this.#freeRow(row)
-      row.neededBytes = reply.neededBytes
+      const roomBytes = dispatcher.responses.arena.sab.byteLength
+      if (reply.neededBytes <= roomBytes) row.neededBytes = reply.neededBytes
+      // Stored when the arena was larger: nobody can read on behind it, so say so.
+      else this.#fail(row, Errors.MESSAGE_TOO_LARGE)
     } else {
       const start = region.offset + reply.start
       row.response.records = dispatcher.responses.arena.bytes.subarray(start, start + reply.length)
       dispatcher.responses.trim(region, reply.start + reply.length)
-      if (!this.#secondWave) this.#readBytes += reply.length
-      this.#services.metrics.add(Metric.fetchedBytes, reply.length)
+      this.#readBytes += reply.length
+      // The owner may know of a later flush than the offset table did when the row was filled.
+      if (reply.endOffset > row.response.highWatermark) {
+        row.response.highWatermark = reply.endOffset
+        row.response.lastStableOffset = reply.endOffset
+      }
+      row.recordCount = reply.endOffset - row.request.fetchOffset
     }
   }
 
@@ -216,8 +275,19 @@ export class FetchOperation {
       this.#answer()
       return
     }
-    for (const row of this.#rows) this.#freeRow(row)
-    this.#cancelTimer = this.#services.dispatcher.clock.after(retryMs, () => {
+    const lacksRoom = this.#readBytes === 0 && this.#rows.some(row => row.neededBytes > 0)
+    for (const row of this.#rows) {
+      this.#freeRow(row)
+      row.seenEnd = row.response.highWatermark
+    }
+    this.#isShort = true
+    this.#lookedMs = this.#services.dispatcher.clock.monotonicMs()
+    if (lacksRoom) this.#waitForRoom()
+    else this.#park()
+  }
+
+  #lookIn(delayMs: number): void {
+    this.#cancelTimer = this.#services.dispatcher.clock.after(delayMs, () => {
       this.#cancelTimer = null
       this.#look()
     })
@@ -226,7 +296,8 @@ export class FetchOperation {
   /** An error, no time left, or a request that waits for nothing is answered with whatever there is. */
   #mustAnswer(): boolean {
     if (this.#failed || this.#slots.length === 0 || this.#minBytes <= 0) return true
-    return this.#services.dispatcher.clock.monotonicMs() >= this.#deadlineMs
+    const { clock, draining } = this.#services.dispatcher
+    return draining || clock.monotonicMs() >= this.#deadlineMs
   }
 
   #park(): void {
@@ -236,14 +307,14 @@ export class FetchOperation {
     dispatcher.purgatory.park(this.#slots, this)
     // The watch words are set: an advance from here on wakes us, one before is seen now.
     if (this.#rows.some(row => this.#check(row)) || this.#failed) {
-      this.#unpark()
-      this.#look()
+      this.wake()
       return
     }
     const leftMs = this.#deadlineMs - dispatcher.clock.monotonicMs()
     this.#cancelTimer = dispatcher.clock.after(Math.max(0, leftMs), () => {
       this.#cancelTimer = null
       this.#services.metrics.add(Metric.purgatoryExpired, 1)
+      this.#lookedMs = 0
       this.wake()
     })
   }
@@ -255,10 +326,26 @@ export class FetchOperation {
     this.#cancelTimer = null
   }
 
-  /** The response arena is full: look again when a slow reader has taken its bytes. */
+  /** The response arena is full: look again when a slow reader has taken its bytes, or time is up. */
   #waitForRoom(): void {
-    if (this.#services.dispatcher.clock.monotonicMs() >= this.#deadlineMs) this.#answer()
-    else this.#services.dispatcher.responses.wait(() => this.#look())
+    if (this.#mustAnswer()) {
+      this.#answer()
+      return
+    }
+    const { clock, responses } = this.#services.dispatcher
+    this.#waitsForRoom = true
+    const lookAgain = (): void => this.#roomFreed()
+    this.#call.onAbandoned = lookAgain
+    responses.wait(lookAgain)
+    this.#cancelTimer = clock.after(this.#deadlineMs - clock.monotonicMs(), lookAgain)
+  }
+
+  #roomFreed(): void {
+    if (!this.#waitsForRoom) return
+    this.#waitsForRoom = false
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#look()
   }
 
   #abandon(): boolean {
@@ -271,8 +358,14 @@ export class FetchOperation {
 
   #answer(): void {
     this.#done = true
+    const { metrics } = this.#services
     const regions: Region[] = []
-    for (const row of this.#rows) if (row.region !== null) regions.push(row.region)
+    for (const { region, response, recordCount } of this.#rows) {
+      if (region === null) continue
+      regions.push(region)
+      metrics.add(Metric.fetchedBytes, response.records?.length ?? 0)
+      metrics.add(Metric.fetchedRecords, recordCount)
+    }
     this.#call.respondWithRegions(this.#response, regions)
   }
 
@@ -283,7 +376,8 @@ export class FetchOperation {
   }
 }
 
-function newRow(partitionIndex: number): ResponseRow {
+/** There are no transactions yet, so none was aborted: an empty list under read_committed, null otherwise. */
+function newRow(partitionIndex: number, isolationLevel: number): ResponseRow {
   return {
     partitionIndex,
     errorCode: Errors.NONE,
@@ -293,7 +387,7 @@ function newRow(partitionIndex: number): ResponseRow {
     divergingEpoch: null,
     currentLeader: null,
     snapshotId: null,
-    abortedTransactions: null,
+    abortedTransactions: isolationLevel === readCommitted ? [] : null,
     preferredReadReplica: -1,
     records: noRecords,
   }

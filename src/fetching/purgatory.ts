@@ -7,7 +7,7 @@
  *        → fetchers {fetch, fetch, ...}           woken at any advance, they look for themselves
  */
 import type { Clock } from '../contracts/clock.ts'
-import type { OffsetTable } from '../partitions/offset-table.ts'
+import { type OffsetTable, PartitionState } from '../partitions/offset-table.ts'
 import { Errors } from '../protocol/errors.ts'
 
 /** An acks=all answer waiting for its batch to be flushed. */
@@ -71,6 +71,7 @@ export class Purgatory {
     if (waiters.durableCount > 1) return
     this.#offsets.watch(slot, this.#dispatcherIndex)
     if (this.#offsets.highWatermark(slot) >= endOffset) this.advanced(slot)
+    else this.#failIfOffline(slot)
   }
 
   /** Parks a fetch on its partitions. The caller must look at the high watermarks once more afterwards. */
@@ -110,6 +111,15 @@ export class Purgatory {
     for (const fetcher of [...waiters.fetchers]) fetcher.wake()
   }
 
+  /** Makes every parked fetch look again. */
+  wakeFetches(): void {
+    const parked = new Set<FetchWaiter>()
+    for (const waiters of this.#bySlot) {
+      if (waiters !== undefined) for (const fetcher of waiters.fetchers) parked.add(fetcher)
+    }
+    for (const fetcher of parked) fetcher.wake()
+  }
+
   /** Answers acks=all requests whose own time-out has passed. Called about once a second. */
   expire(): void {
     const nowMs = this.#clock.monotonicMs()
@@ -132,18 +142,27 @@ export class Purgatory {
       if (entry.endOffset > highWatermark) {
         this.#offsets.watch(slot, this.#dispatcherIndex)
         highWatermark = this.#offsets.highWatermark(slot)
-        if (entry.endOffset > highWatermark) break
+        if (entry.endOffset > highWatermark) {
+          this.#failIfOffline(slot)
+          break
+        }
       }
       waiters.first++
       entry.waiter.onDurable(entry.row, Errors.NONE)
     }
-    if (waiters.first === waiters.durable.length) {
-      waiters.durable = []
+    if (waiters.durableCount === 0) {
+      waiters.durable.length = 0
       waiters.first = 0
     } else if (waiters.first > 1024) {
       waiters.durable.splice(0, waiters.first)
       waiters.first = 0
     }
+  }
+
+  /** A log that went offline before the watch word was set sends no notice of it. The word is set by now. */
+  #failIfOffline(slot: number): void {
+    if (this.#offsets.state(slot) !== PartitionState.offline) return
+    this.failed(slot, Errors.KAFKA_STORAGE_ERROR)
   }
 
   #waiters(slot: number): Waiters {

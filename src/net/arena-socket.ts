@@ -18,9 +18,13 @@ export type ReadPath = 'direct' | 'copy'
 
 interface PrivateHandle {
   useUserBuffer?(view: Uint8Array): void
+  /** Bytes of the write under way that the system has not taken yet. */
+  readonly writeQueueSize?: number
 }
 interface SocketInternals {
   _handle: PrivateHandle | null
+  /** Bytes handed to the handle since the start. */
+  readonly _bytesDispatched?: number
   /** Whose connection count the socket lowers when it is destroyed. */
   _server: net.Server | null
 }
@@ -57,6 +61,16 @@ export function retarget(socket: net.Socket, path: ReadPath, view: Uint8Array): 
   if (path === 'copy') return
   const handle = (socket as unknown as SocketInternals)._handle
   handle?.useUserBuffer?.(view)
+}
+
+/** Bytes the system has taken for sending so far. Grows while one large write is under way, which no public count does. */
+export function takenBytes(socket: net.Socket): number {
+  const { _handle: handle, _bytesDispatched: dispatched } = socket as unknown as SocketInternals
+  const queued = handle?.writeQueueSize
+  if (dispatched === undefined || queued === undefined) {
+    return socket.bytesWritten - socket.writableLength
+  }
+  return dispatched - queued
 }
 
 export function resumeReading(socket: net.Socket): void {

@@ -6,28 +6,47 @@
  *
  * A block is attached (a connection reads into it, or small frames are copied into it) and pinned; it goes back to the
  * arena when it is neither. Release follows the append, not the flush: a slow disk sync never pins the arena.
+ *
+ * Budgets keep the sizes apart, so that a few large frames, or many slow ones, do not stop everybody else:
+ *   shared   small frames that are there whole: whatever is free
+ *   bulk     less than half of the arena together
+ *   large    1/8 of the arena and more each: half of it together, or one
+ * Within bulk and large whoever waits longest is served first.
  */
-import assert from 'node:assert/strict'
 import type { Arena, Region } from '../ring/arena.ts'
+import { ensure } from '../ring/ensure.ts'
 
 /** Size of an ordinary block: several reads of a busy socket, few enough bytes to stay in a core's cache. */
 export const blockBytes = 512 * 1024
 /** What all small connections of a dispatcher read into; its content lives until the read callback returns. */
 export const stagingBytes = 64 * 1024
 
+class Budget {
+  readonly maxBytes: number
+  usedBytes = 0
+  /** Somebody did not get what he asked for: nobody who comes later does, until all have been asked again. */
+  waits = false
+  constructor(maxBytes: number) {
+    this.maxBytes = maxBytes
+  }
+}
+
 export class Block {
   readonly bytes: Buffer
   /** Where `bytes` starts in the arena. */
   readonly arenaOffset: number
   readonly region: Region
+  /** The budget it counts against. */
+  readonly budget: Budget
   /** Bytes filled so far; the owner of the attachment moves it. */
   fill = 0
   attached = true
   pins = 0
   readonly #pool: BlockPool
 
-  constructor(pool: BlockPool, region: Region, bytes: Buffer) {
+  constructor(pool: BlockPool, region: Region, bytes: Buffer, budget: Budget) {
     this.#pool = pool
+    this.budget = budget
     this.region = region
     this.bytes = bytes
     this.arenaOffset = region.offset
@@ -38,12 +57,12 @@ export class Block {
   }
 
   unpin(): void {
-    assert(this.pins > 0, 'a block is unpinned once per pin')
+    ensure(this.pins > 0, 'a block is unpinned once per pin')
     if (--this.pins === 0 && !this.attached) this.#pool.free(this)
   }
 
   detach(): void {
-    assert(this.attached, 'a block is detached once')
+    ensure(this.attached, 'a block is detached once')
     this.attached = false
     if (this.pins === 0) this.#pool.free(this)
   }
@@ -52,15 +71,25 @@ export class Block {
 export class BlockPool {
   /** Read target of every connection that is not promoted: costs idle connections nothing. */
   readonly staging: Buffer = Buffer.allocUnsafeSlow(stagingBytes)
-  /** True when the platform lets sockets read into memory of our choice (arena-socket.ts). */
   readonly #arena: Arena
+  readonly #shared: Budget
+  readonly #bulk: Budget
+  readonly #large: Budget
+  readonly #largeBytesMin: number
   /** Called when a connection should retry what failed for want of arena space. */
   readonly #waiting = new Set<() => void>()
   #small: Block | null = null
+  /** `fill` of the shared block when `releaseIdle` looked last. */
+  #smallFillSeen = -1
   #waking = false
 
   constructor(arena: Arena) {
     this.#arena = arena
+    const halfBytes = Math.floor(this.capacityBytes / 2)
+    this.#largeBytesMin = Math.ceil(this.capacityBytes / 8)
+    this.#shared = new Budget(Number.POSITIVE_INFINITY)
+    this.#bulk = new Budget(halfBytes - Math.min(blockBytes, halfBytes / 4))
+    this.#large = new Budget(halfBytes)
   }
 
   get waiterCount(): number {
@@ -73,10 +102,20 @@ export class BlockPool {
 
   /** A block of at least `sizeBytes`, attached, or null while the arena is full. */
   allocate(sizeBytes: number): Block | null {
+    const budget = sizeBytes < this.#largeBytesMin ? this.#bulk : this.#large
+    if (this.#waiting.size === 0) budget.waits = false
+    const fits = budget.usedBytes === 0 || budget.usedBytes + sizeBytes <= budget.maxBytes
+    const block = fits && !budget.waits ? this.#take(sizeBytes, budget) : null
+    if (block === null) budget.waits = true
+    return block
+  }
+
+  #take(sizeBytes: number, budget: Budget): Block | null {
     const region = this.#arena.alloc(sizeBytes)
     if (region === null) return null
+    budget.usedBytes += region.sizeBytes
     const bytes = this.#arena.bytes.subarray(region.offset, region.offset + region.sizeBytes)
-    return new Block(this, region, bytes)
+    return new Block(this, region, bytes, budget)
   }
 
   /**
@@ -89,7 +128,7 @@ export class BlockPool {
       if (block !== null && block.pins === 0 && frame.length <= block.bytes.length) {
         block.fill = 0
       } else {
-        const fresh = this.allocate(Math.max(blockBytes, frame.length))
+        const fresh = this.#take(Math.max(blockBytes, frame.length), this.#shared)
         if (fresh === null) return null
         block?.detach()
         block = fresh
@@ -101,7 +140,19 @@ export class BlockPool {
     return block
   }
 
+  /** Gives the shared block back when nobody has used it since the last call, or somebody waits for space. */
+  releaseIdle(): void {
+    const small = this.#small
+    if (small === null || small.pins > 0) return
+    const isIdle = small.fill === this.#smallFillSeen || this.#waiting.size > 0
+    this.#smallFillSeen = small.fill
+    if (!isIdle) return
+    this.#small = null
+    small.detach()
+  }
+
   free(block: Block): void {
+    block.budget.usedBytes -= block.region.sizeBytes
     this.#arena.free(block.region)
     if (this.#waiting.size > 0 && !this.#waking) {
       this.#waking = true
@@ -120,6 +171,8 @@ export class BlockPool {
 
   #wake(): void {
     this.#waking = false
+    this.#bulk.waits = false
+    this.#large.waits = false
     const retries = [...this.#waiting]
     this.#waiting.clear()
     for (const retry of retries) retry()

@@ -5,31 +5,48 @@
  *
  * Reading stops ("muted") while any reason holds: arena full, too much in flight, answers not taken by the peer.
  */
-import assert from 'node:assert/strict'
 import type { Socket } from 'node:net'
 import type { Principal } from '../apis/api-row.ts'
+import { labelled, Metric } from '../metrics.ts'
 import { ProtocolError, Reader, type Writer } from '../protocol/bytes.ts'
 import { type RequestHeader, readRequestHeader, writeResponseHeader } from '../protocol/headers.ts'
 import { ApiVersions } from '../protocol/messages/api-versions.ts'
+import { Fetch } from '../protocol/messages/fetch.ts'
 import { Produce } from '../protocol/messages/produce.ts'
-import { labelled, Metric } from '../metrics.ts'
 import type { Region } from '../ring/arena.ts'
+import { ensure } from '../ring/ensure.ts'
 import type { ServedApi } from './api-table.ts'
-import { type ReadPath, type ReadSink, attachSink, resumeReading, retarget } from './arena-socket.ts'
+import {
+  attachSink,
+  type ReadPath,
+  type ReadSink,
+  resumeReading,
+  retarget,
+  takenBytes,
+} from './arena-socket.ts'
 import type { Block } from './block-pool.ts'
 import { type Frame, FrameDecoder, FrameSizeError } from './frame-decoder.ts'
 import type { Listener } from './kafka-listener.ts'
 import { OutputQueue } from './output-queue.ts'
 import { PendingCall } from './pending-call.ts'
+import { StallWatch } from './stall-watch.ts'
 import { looksLikeHttp } from './wrong-protocol.ts'
 
 /** A bulk connection that was silent for this long gives its arena block back. */
 const demoteAfterMs = 1_000
+/** A peer we have said goodbye to may take so long to read it; what it sends meanwhile is thrown away. */
+const lingerMs = 250
 
 type FrameReason = 'size' | 'malformed' | 'unsupported' | 'http'
 type CloseReason = 'client' | 'protocol' | 'idle' | 'slow' | 'error' | 'shutdown'
 
-const Mute = { arena: 1, inFlight: 2, backlog: 4 } as const
+const Mute = { arena: 1, inFlight: 2, backlog: 4, fetch: 8 } as const
+const mutedBy = new Map<number, number>([
+  [Mute.arena, labelled('mutes', 'arena')],
+  [Mute.inFlight, labelled('mutes', 'requests')],
+  [Mute.backlog, labelled('mutes', 'responses')],
+  [Mute.fetch, labelled('mutes', 'requests')],
+])
 const anonymous: Principal = { type: 'User', name: 'ANONYMOUS' }
 /** Marks an answer whose bytes are in the output queue already. */
 const inPlace: Uint8Array[] = []
@@ -51,21 +68,21 @@ export class Connection implements ReadSink {
   #firstCall = 0
   #inFlightCalls = 0
   #inFlightBytes = 0
+  /** One at a time: what they read would otherwise pile up behind the first one's long poll. */
+  #fetchCalls = 0
   #muted = 0
   #parsing = false
   /** Copying path: chunks that arrived while muted. */
   #chunks: Buffer[] = []
   #dirty = false
-  #sawFrame = false
-  #lastReadMs: number
-  #lastTakenMs: number
-  #lastTakenBytes = 0
+  readonly #watch: StallWatch
+  /** Set once no more requests are taken: why the connection ends when its last answers have left. */
+  #ending: CloseReason | null = null
 
   constructor(listener: Listener, accepted: Socket, path: ReadPath) {
     this.#listener = listener
     this.#path = path
-    this.#lastReadMs = listener.clock.monotonicMs()
-    this.#lastTakenMs = this.#lastReadMs
+    this.#watch = new StallWatch(listener.clock.monotonicMs())
     this.#decoder = new FrameDecoder(listener.blocks, listener.limits.frameBytesMax)
     this.remoteHost = accepted.remoteAddress ?? ''
     accepted.setNoDelay(true)
@@ -74,16 +91,17 @@ export class Connection implements ReadSink {
     this.#socket.on('drain', () => this.#unmute(Mute.backlog))
     this.#socket.on('end', () => this.close('client'))
     this.#socket.on('error', () => this.close('client'))
-    this.#socket.on('close', () => this.close(this.#draining ? 'shutdown' : 'client'))
+    this.#socket.on('close', () => this.close(this.#ending ?? 'client'))
   }
 
   target(): Buffer {
-    return this.#decoder.target()
+    return this.#ending === null ? this.#decoder.target() : this.#listener.blocks.staging
   }
 
   received(n: number): boolean {
     this.#listener.metrics.add(Metric.bytesIn, n)
-    this.#lastReadMs = this.#listener.clock.monotonicMs()
+    this.#watch.lastReadMs = this.#listener.clock.monotonicMs()
+    if (this.#ending !== null) return !this.closed
     this.#decoder.received(n)
     this.#parse()
     return this.#muted === 0 && !this.closed
@@ -91,7 +109,8 @@ export class Connection implements ReadSink {
 
   chunk(bytes: Buffer): boolean {
     this.#listener.metrics.add(Metric.bytesIn, bytes.length)
-    this.#lastReadMs = this.#listener.clock.monotonicMs()
+    this.#watch.lastReadMs = this.#listener.clock.monotonicMs()
+    if (this.#ending !== null) return !this.closed
     this.#chunks.push(bytes)
     this.#feedChunks()
     return this.#muted === 0 && !this.closed
@@ -114,19 +133,19 @@ export class Connection implements ReadSink {
 
   /** Once a second: gives idle blocks back, closes peers that stall in mid-frame or never read. */
   sweep(nowMs: number): void {
-    const idleMs = nowMs - this.#lastReadMs
-    const taken = this.#socket.bytesWritten - this.#socket.writableLength
-    if (this.#output.backlogBytes === 0 || taken !== this.#lastTakenBytes) this.#lastTakenMs = nowMs
-    this.#lastTakenBytes = taken
-    if (nowMs - this.#lastTakenMs > this.#listener.limits.stallMs) {
+    const { limits, blocks } = this.#listener
+    const idleMs = nowMs - this.#watch.lastReadMs
+    const backlogBytes = this.#output.backlogBytes
+    const pendingBytes = this.#muted === 0 ? this.#decoder.pendingBytes : 0
+    if (this.#watch.isTakingNothing(nowMs, backlogBytes, takenBytes(this.#socket), limits.stallMs)) {
       this.#reject('the peer takes no answers', null, 'slow')
-    } else if (this.#muted === 0 && this.#decoder.pendingBytes > 0) {
-      if (idleMs > this.#listener.stallMsMax()) this.#reject('stalled in mid-frame', null, 'slow')
-    } else if (idleMs > this.#listener.limits.idleMs && this.#inFlightCalls === 0) {
+    } else if (this.#watch.isFrameStalled(nowMs, pendingBytes, this.#listener.stallMsMax())) {
+      this.#reject('stalled in mid-frame', null, 'slow')
+    } else if (idleMs > limits.idleMs && this.#inFlightCalls === 0) {
       this.close('idle')
-    } else if (idleMs > demoteAfterMs && this.#muted === 0) {
+    } else if (this.#muted === 0 && (idleMs > demoteAfterMs || blocks.waiterCount > 0)) {
       this.#decoder.demote()
-      retarget(this.#socket, this.#path, this.#decoder.target())
+      retarget(this.#socket, this.#path, this.target())
     }
   }
 
@@ -134,19 +153,18 @@ export class Connection implements ReadSink {
   flush(): void {
     this.#dirty = false
     this.#listener.metrics.add(Metric.bytesOut, this.#output.flush())
-    if (this.#output.backlogBytes > this.#listener.limits.backlogBytesMax) this.#muted |= Mute.backlog
+    if (this.#output.backlogBytes > this.#listener.limits.backlogBytesMax)
+      this.#muted |= Mute.backlog
   }
 
-  /** Stops reading; answers already owed are still sent. Resolves when the socket is closed. */
+  /** Takes no more requests; answers already owed are still sent. Resolves when the socket is closed. */
   drain(): Promise<void> {
     if (this.closed) return Promise.resolve()
     const { promise, resolve } = Promise.withResolvers<void>()
     this.#socket.once('close', () => resolve())
-    this.#draining = true
-    if (this.#inFlightCalls === 0) this.#endSocket()
+    this.#end('shutdown')
     return promise
   }
-  #draining = false
 
   close(reason: CloseReason): void {
     if (this.closed) return
@@ -188,7 +206,8 @@ export class Connection implements ReadSink {
       if (!this.closed && !this.#decoder.settle()) this.#muteForArena()
     } catch (error) {
       if (error instanceof FrameSizeError) this.#rejectFrameSize(error)
-      else if (error instanceof RangeError) this.#reject(`malformed request: ${error.message}`, 'malformed', 'protocol')
+      else if (error instanceof RangeError)
+        this.#reject(`malformed request: ${error.message}`, 'malformed', 'protocol')
       else throw error
     } finally {
       this.#parsing = false
@@ -344,9 +363,24 @@ export class Connection implements ReadSink {
     if (this.#draining && this.#inFlightCalls === 0) queueMicrotask(() => this.#endSocket())
   }
 
+  /**
+   * Goes on reading, for a socket that is closed with unread bytes resets the connection, and a reset takes answers
+   * away that the peer has not read yet.
+   */
+  #end(reason: CloseReason): void {
+    this.#ending = reason
+    this.#listener.blocks.cancelWait(this.#retryArena)
+    this.#muted = 0
+    this.#chunks = []
+    retarget(this.#socket, this.#path, this.target())
+    resumeReading(this.#socket)
+    if (this.#inFlightCalls === 0) this.#endSocket()
+  }
+
   #endSocket(): void {
+    if (this.closed) return
     this.flush()
-    this.#socket.end(() => this.#socket.destroy())
+    this.#socket.end(() => setTimeout(() => this.#socket.destroy(), lingerMs))
   }
 
   #release(call: PendingCall): void {

@@ -9,9 +9,10 @@
  *             alone costs nothing
  *   block     bulk ones (a full staging read, or 32 KiB of one frame): straight into the request arena, no copy
  *
- * `target()` names the next read's place and stays the promise until `received(n)`.
+ * `target()` names the next read's place and stays the promise until `received(n)`. A connection that waits for arena
+ * space holds none: what it has of its frame moves to the carry, so that those who wait cannot block each other.
  */
-import assert from 'node:assert/strict'
+import { ensure } from '../ring/ensure.ts'
 import { type Block, type BlockPool, blockBytes, stagingBytes } from './block-pool.ts'
 
 /** A frame this large is read alone: its region has exactly its size, so nothing behind it needs to move. */
@@ -125,6 +126,7 @@ export class FrameDecoder {
       return
     }
     this.#fill += n
+    ensure(this.#fill <= this.#window.length, 'a read stays within its target')
     if (this.#block !== null) this.#block.fill = this.#fill
   }
 
@@ -201,11 +203,11 @@ export class FrameDecoder {
   }
 
   #settleBlock(left: number): boolean {
-    const block = this.#block
-    assert(block !== null)
+    const block = this.#block as Block
     const room = block.bytes.length - this.#fill
     if (left === 0) {
-      if (block.pins === 0 && block.bytes.length <= trustedFrameBytes) {
+      if (this.#pool.waiterCount > 0) this.#dropBlock()
+      else if (block.pins === 0 && block.bytes.length <= trustedFrameBytes) {
         block.fill = 0
         this.#pos = 0
         this.#fill = 0
@@ -220,7 +222,11 @@ export class FrameDecoder {
     const announced = end - this.#pos
     const unproven = announced > trustedFrameBytes && left < trustedFrameBytes / 2
     if (unproven && room >= smallCarryBytes) return true
-    return this.#moveToBlock(left)
+    if (this.#moveToBlock(left)) return true
+    this.#keepInCarry(left)
+    this.#block = null
+    block.detach()
+    return false
   }
 
   /** Copies the frame in the making to the start of a fresh block that can hold it. */
@@ -251,7 +257,7 @@ export class FrameDecoder {
     const announced = end === 0 ? smallCarryBytes : end - this.#pos
     const carry = this.#carry
     if (carry === this.#window && this.#pos === 0 && carry.length - this.#fill > 0) return
-    const roomy = Math.max(smallCarryBytes, left * 2)
+    const roomy = this.#starved ? left + smallCarryBytes : Math.max(smallCarryBytes, left * 2)
     const capacity = Math.max(left + sizePrefixBytes, Math.min(announced, roomy))
     const fresh = Buffer.allocUnsafeSlow(capacity)
     this.#window.copy(fresh, 0, this.#pos, this.#fill)
@@ -262,8 +268,7 @@ export class FrameDecoder {
   }
 
   #dropBlock(): void {
-    assert(this.#block !== null)
-    this.#block.detach()
+    this.#block?.detach()
     this.#block = null
     this.#window = this.#pool.staging
     this.#pos = 0

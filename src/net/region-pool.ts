@@ -33,14 +33,19 @@ export class RegionPool {
     this.#waiting.push(retry)
   }
 
+  /** Lets everybody who waits look again. */
+  wake(): void {
+    const retries = this.#waiting
+    this.#waiting = []
+    for (const retry of retries) retry()
+  }
+
   #wakeLater(): void {
     if (this.#waiting.length === 0 || this.#waking) return
     this.#waking = true
     setImmediate(() => {
       this.#waking = false
-      const retries = this.#waiting
-      this.#waiting = []
-      for (const retry of retries) retry()
+      this.wake()
     })
   }
 }

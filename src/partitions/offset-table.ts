@@ -123,6 +123,18 @@ export class OffsetTable {
     }
   }
 
+  /** The state alone, of whatever generation the row is. */
+  state(slot: number): number {
+    const row = this.#row(slot)
+    let sequence = Atomics.load(this.#words, row + SEQUENCE)
+    for (;;) {
+      const state = Atomics.load(this.#words, row + VIEW_0 + (sequence & 1) * VIEW_WORDS + STATE)
+      const again = Atomics.load(this.#words, row + SEQUENCE)
+      if (again === sequence) return state
+      sequence = again
+    }
+  }
+
   /** Dispatcher: asks the owner for a wake-up at the next publish. Read the row again afterwards: it may
    *  have moved before. */
   watch(slot: number, dispatcher: number): void {

@@ -7,7 +7,12 @@ import { Worker } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import type { OwnerControl } from '../contracts/control.ts'
-import { commandSlots, type OwnerBoot, outstandingMax, replySlots } from '../contracts/owner-boot.ts'
+import {
+  commandSlots,
+  type OwnerBoot,
+  outstandingMax,
+  replySlots,
+} from '../contracts/owner-boot.ts'
 import { type Command, writeCommand } from '../ring/commands.ts'
 import { Doorbell } from '../ring/doorbell.ts'
 import { Ring } from '../ring/ring.ts'

@@ -239,7 +239,9 @@ export class ThreadedPartitionHost implements PartitionHost {
     const owner = this.owners[ownerIndex] as Owner
     const results = await owner
       .call(control => control.openPartitions([...specs.values()]))
-      .catch((error: Error) => [...specs.values()].map(({ slot }) => notOpened(slot, error.message)))
+      .catch((error: Error) =>
+        [...specs.values()].map(({ slot }) => notOpened(slot, error.message)),
+      )
     // It died over this: its exit has opened them again, unless it was the last time.
     if (results === null && owner.alive) return
     let i = 0

@@ -16,8 +16,9 @@ import { batches, type LogRecord, records } from '../../src/protocol/records.ts'
 import type { RequestOf, ResponseOf } from '../../src/protocol/schema.ts'
 import { WireClient } from '../support/wire-client.ts'
 
-export type ProduceRow =
-  ResponseOf<typeof Produce>['responses'][number]['partitionResponses'][number]
+export type ProduceRow = ResponseOf<
+  typeof Produce
+>['responses'][number]['partitionResponses'][number]
 export type FetchResponse = ResponseOf<typeof Fetch>
 export type FetchRow = FetchResponse['responses'][number]['partitions'][number]
 export type OffsetRow = ResponseOf<typeof ListOffsets>['topics'][number]['partitions'][number]

@@ -126,17 +126,23 @@ const metadataFlags = {
 }
 
 describe('ApiVersions', () => {
-  test.each([99, 5, 0x7fff, -1])('v%i gets a v0 body with error 35 and what to ask for', async v => {
-    const client = await connect(broker())
-    const request = header(ApiVersions.key, v)
-    request.writeInt32BE(4711, 8)
-    client.write(request)
-    const answer = await client.nextFrame()
-    // correlation id, error code, one key: 18, its lowest and highest version. Nothing else.
-    const expected = Buffer.from('00001267' + '0023' + '00000001' + '0012' + '0000' + '0004', 'hex')
-    expect(answer.toString('hex')).toBe(expected.toString('hex'))
-    expect(await isServed(client)).toBe(true)
-  })
+  test.each([99, 5, 0x7fff, -1])(
+    'v%i gets a v0 body with error 35 and what to ask for',
+    async v => {
+      const client = await connect(broker())
+      const request = header(ApiVersions.key, v)
+      request.writeInt32BE(4711, 8)
+      client.write(request)
+      const answer = await client.nextFrame()
+      // correlation id, error code, one key: 18, its lowest and highest version. Nothing else.
+      const expected = Buffer.from(
+        '00001267' + '0023' + '00000001' + '0012' + '0000' + '0004',
+        'hex',
+      )
+      expect(answer.toString('hex')).toBe(expected.toString('hex'))
+      expect(await isServed(client)).toBe(true)
+    },
+  )
 
   test('every version lists the same APIs, in order of their keys', async () => {
     const client = await connect(broker())
@@ -177,18 +183,15 @@ describe('ApiVersions', () => {
     }
   })
 
-  test.each([
-    '',
-    '-dash-first',
-    'space inside',
-    'ends.',
-    'ütf',
-  ])('a client called "%s" is told INVALID_REQUEST and may try again', async name => {
-    const client = await connect(broker())
-    const message = { clientSoftwareName: name, clientSoftwareVersion: '1' }
-    expect((await client.request(ApiVersions, 3, message)).errorCode).toBe(Errors.INVALID_REQUEST)
-    expect((await client.request(ApiVersions, 2, nameless)).errorCode).toBe(Errors.NONE)
-  })
+  test.each(['', '-dash-first', 'space inside', 'ends.', 'ütf'])(
+    'a client called "%s" is told INVALID_REQUEST and may try again',
+    async name => {
+      const client = await connect(broker())
+      const message = { clientSoftwareName: name, clientSoftwareVersion: '1' }
+      expect((await client.request(ApiVersions, 3, message)).errorCode).toBe(Errors.INVALID_REQUEST)
+      expect((await client.request(ApiVersions, 2, nameless)).errorCode).toBe(Errors.NONE)
+    },
+  )
 })
 
 describe('header', () => {
@@ -213,20 +216,24 @@ describe('header', () => {
     for (const version of [0, 3]) {
       const message = version === 3 ? software : nameless
       client.write(
-        client.frame({ schema: ApiVersions, version, message }, { correlationId: version, clientId }),
+        client.frame(
+          { schema: ApiVersions, version, message },
+          { correlationId: version, clientId },
+        ),
       )
       expect((await client.answer(ApiVersions, version, version)).errorCode).toBe(Errors.NONE)
     }
   })
 
-  test.each([
-    0, -1, 0x7fff_ffff, -0x8000_0000,
-  ])('correlation id %i comes back as it was', async correlationId => {
-    const client = await connect(broker())
-    const call = { schema: ApiVersions, version: 2, message: nameless }
-    client.write(client.frame(call, { correlationId }))
-    expect((await client.answer(ApiVersions, 2, correlationId)).errorCode).toBe(Errors.NONE)
-  })
+  test.each([0, -1, 0x7fff_ffff, -0x8000_0000])(
+    'correlation id %i comes back as it was',
+    async correlationId => {
+      const client = await connect(broker())
+      const call = { schema: ApiVersions, version: 2, message: nameless }
+      client.write(client.frame(call, { correlationId }))
+      expect((await client.answer(ApiVersions, 2, correlationId)).errorCode).toBe(Errors.NONE)
+    },
+  )
 })
 
 describe('a peer that goes away', () => {

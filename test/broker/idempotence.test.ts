@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { Errors } from '../../src/protocol/errors.ts'
 import { InitProducerId } from '../../src/protocol/messages/init-producer-id.ts'
-import type { WireClient } from '../support/wire-client.ts'
 import { makeTempDirectory } from '../support/temp-directory.ts'
+import type { WireClient } from '../support/wire-client.ts'
 import {
   batchOf,
   connect,

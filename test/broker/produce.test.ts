@@ -61,8 +61,16 @@ interface Refusal {
 const refusals: Refusal[] = [
   { what: 'null records', code: 'INVALID_RECORD', bytes: null },
   { what: 'empty records', code: 'INVALID_RECORD', bytes: Buffer.alloc(0) },
-  { what: 'two batches', code: 'INVALID_RECORD', bytes: Buffer.concat([batchOf(['a']), batchOf(['b'])]) },
-  { what: 'bytes behind the batch', code: 'INVALID_RECORD', bytes: Buffer.concat([batchOf(['a']), Buffer.alloc(3)]) },
+  {
+    what: 'two batches',
+    code: 'INVALID_RECORD',
+    bytes: Buffer.concat([batchOf(['a']), batchOf(['b'])]),
+  },
+  {
+    what: 'bytes behind the batch',
+    code: 'INVALID_RECORD',
+    bytes: Buffer.concat([batchOf(['a']), Buffer.alloc(3)]),
+  },
   { what: 'a batch cut short', code: 'INVALID_RECORD', bytes: batchOf(['a']).subarray(0, -1) },
   { what: 'a header cut short', code: 'INVALID_RECORD', bytes: batchOf(['a']).subarray(0, 40) },
   { what: 'a few bytes', code: 'INVALID_RECORD', bytes: Buffer.from([1, 2, 3]) },

@@ -7,6 +7,9 @@ import { joinLines, loadCorpus } from '../support/loghub.ts'
 import { makeTempDirectory, type TempDirectory, tempDirectory } from '../support/temp-directory.ts'
 import { type CliOptions, type CliResult, runCli, spawnCli } from './run-cli.ts'
 
+/** A bound for what must come, not an expectation of when. */
+const patience = { timeout: 30_000 }
+
 let directory: TempDirectory
 let broker: Broker
 
@@ -62,7 +65,7 @@ describe('topics', () => {
   })
 })
 
-describe('produce and consume', () => {
+describe('produce and consume', { timeout: 180_000 }, () => {
   test.each(loadCorpus().files.map(({ name, lines }) => [name, lines] as const))(
     '%s goes in and comes out byte for byte',
     async (name, lines) => {
@@ -106,7 +109,7 @@ describe('produce and consume', () => {
   test('consume begins where it is told and stops after so many', async () => {
     const lines = Array.from({ length: 50 }, (_, i) => `line ${i}\n`)
     await odradek('produce range --acks 0', { input: lines.join('') })
-    await expect.poll(() => odradek('consume range --exit-at-end')).toBe(lines.join(''))
+    await expect.poll(() => odradek('consume range --exit-at-end'), patience).toBe(lines.join(''))
     expect(await odradek('consume range --max-messages 3')).toBe(lines.slice(0, 3).join(''))
     expect(await odradek('consume range --from 47 --exit-at-end')).toBe(lines.slice(47).join(''))
     expect(await odradek('consume range --from end --exit-at-end')).toBe('')
@@ -123,9 +126,9 @@ describe('produce and consume', () => {
     child.stdout!.on('data', chunk => {
       text += String(chunk)
     })
-    await expect.poll(() => text, { timeout: 30_000 }).toBe('first\n')
+    await expect.poll(() => text, patience).toBe('first\n')
     await odradek('produce follow', { input: 'second' })
-    await expect.poll(() => text).toBe('first\nsecond\n')
+    await expect.poll(() => text, patience).toBe('first\nsecond\n')
     const exited = new Promise(resolve => child.on('close', resolve))
     child.kill('SIGINT')
     expect(await exited).toBe(0)

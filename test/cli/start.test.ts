@@ -10,6 +10,9 @@ import { failedStart, spawnBroker } from '../support/spawn-broker.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 import { runCli } from './run-cli.ts'
 
+/** A bound for what must come, not an expectation of when. */
+const patience = { timeout: 30_000 }
+
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Runs `action` in the broker's main thread at the moment it prints its ready line. */
@@ -26,7 +29,7 @@ function whenReady(action: string): NodeJS.ProcessEnv {
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` }
 }
 
-describe('odradek start', () => {
+describe('odradek start', { timeout: 180_000 }, () => {
   test('prints one line on stdout, names what it was given, ends with 0 at a signal', async () => {
     for (const signal of ['SIGTERM', 'SIGINT'] as const) {
       const dataDirectory = join(await tempDirectory(), 'sub', 'data')
@@ -124,7 +127,7 @@ describe('odradek start', () => {
   })
 })
 
-describe('on a terminal', () => {
+describe('on a terminal', { timeout: 180_000 }, () => {
   test('after ready stand four lines to copy, and they work', async context => {
     const script = requireCommand(context, 'script', 'bsdutils')
     const dataDirectory = await tempDirectory()
@@ -138,7 +141,7 @@ describe('on a terminal', () => {
     child.stdout.on('data', chunk => {
       screen += String(chunk)
     })
-    await expect.poll(() => screen, { timeout: 30_000 }).toMatch(/look {6}\S.*\r\n/)
+    await expect.poll(() => screen, patience).toMatch(/look {6}\S.*\r\n/)
     const lines = screen.replaceAll('\r', '').trim().split('\n')
     expect(lines[0]).toMatch(/^ready /)
     const copied = new Map(lines.slice(1).map(line => [line.slice(2, 12).trim(), line.slice(12)]))

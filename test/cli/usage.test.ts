@@ -47,6 +47,7 @@ describe('what is asked wrongly', () => {
     ['bogus', "unknown command 'bogus'"],
     ['consume', "missing required argument 'topic'"],
     ['produce t --nonsense', "unknown option '--nonsense'"],
+    ['topics list --bootstrap a:b:c', 'It must be HOST:PORT'],
     ['topics create t --config nonsense', 'It must be KEY=VALUE'],
     ['start --set no.such.key=1', 'no.such.key'],
     ['start --workers many', 'many'],

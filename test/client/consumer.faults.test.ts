@@ -5,6 +5,9 @@ import { Errors } from '../../src/protocol/errors.ts'
 import { encodeBatch } from '../../src/protocol/record-batch.ts'
 import { MemoryBroker, type Seen } from './memory-broker.ts'
 
+/** A bound for what must come, not an expectation of when. */
+const patience = { timeout: 30_000 }
+
 async function setUp(options: ConsumerOptions = {}, partitions = 1) {
   const broker = await MemoryBroker.start({ t: partitions })
   const warnings: string[] = []
@@ -66,7 +69,7 @@ describe('a consumer whose broker fails', () => {
     const { port } = broker
     await broker.close()
     const next = take(stream, 1)
-    await expect.poll(() => warnings.length).toBeGreaterThan(0)
+    await expect.poll(() => warnings.length, patience).toBeGreaterThan(0)
     append(broker, ['after'])
     await broker.listen(port)
     expect(await next).toEqual(['after'])
@@ -157,7 +160,7 @@ describe('where a consumer starts', () => {
     const rest = await take(stream, 5)
     expect(rest.at(-1)).toMatch(/^n1[5-9]$/)
     await expect
-      .poll(() => warnings.join())
+      .poll(() => warnings.join(), patience)
       .toMatch(/offset \d+ of t-0 is not in the log: going on at 15/)
   })
 
@@ -197,8 +200,8 @@ describe('a stream', () => {
     for (let i = 0; i < 100; i++) append(broker, ['x'.repeat(900)])
     const [stream] = await consumer.createMessageStreams('t', 1)
     const fetches = () => broker.seen.filter(({ api }) => api === 'Fetch').length
-    await expect.poll(() => stream.hasData).toBe(true)
-    await expect.poll(fetches).toBe(6)
+    await expect.poll(() => stream.hasData, patience).toBe(true)
+    await expect.poll(fetches, patience).toBe(6)
     await new Promise(resolve => setTimeout(resolve, 100))
     expect(fetches()).toBe(6)
     expect(await take(stream, 100)).toHaveLength(100)

@@ -4,6 +4,9 @@ import { Errors } from '../../src/protocol/errors.ts'
 import { baseSequenceAt, producerIdAt, recordCountAt } from '../../src/protocol/record-batch.ts'
 import { type Fault, MemoryBroker, type Seen } from './memory-broker.ts'
 
+/** A bound for what must come, not an expectation of when. */
+const patience = { timeout: 30_000 }
+
 async function setUp(options: ProducerOptions = {}, partitions = 1) {
   const broker = await MemoryBroker.start({ t: partitions })
   const producer = new Producer({ bootstrap: broker.bootstrap, ...options })
@@ -215,7 +218,7 @@ describe('a producer', () => {
     const writer = await producer.topic('t')
     for (const value of numbers(5000)) writer.append(value)
     await producer.close()
-    await expect.poll(() => values(broker).length).toBe(5002)
+    await expect.poll(() => values(broker).length, patience).toBe(5002)
     expect(values(broker)).toEqual(['a', 'b', ...numbers(5000)])
   })
 
@@ -226,7 +229,7 @@ describe('a producer', () => {
     const settled: string[] = []
     const all = numbers(100).map(value => `${value} ${'.'.repeat(90)}`)
     const sends = all.map(value => producer.send('t', [value]).then(() => settled.push(value)))
-    await expect.poll(() => producer.hasRoom).toBe(false)
+    await expect.poll(() => producer.hasRoom, patience).toBe(false)
     expect(settled).toEqual([])
     released = true
     await Promise.all(sends)
