@@ -7,6 +7,7 @@
  */
 import fs from 'node:fs'
 import type { Disk, DiskFile } from '../src/contracts/disk.ts'
+import { startDirectorySync } from './directory-syncs.ts'
 
 const openFlags = {
   wx: fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_RDWR,
@@ -69,20 +70,8 @@ class RealFile implements DiskFile {
 const directoriesSync = process.platform !== 'win32'
 
 function startSyncDirectory(path: string, done: (error: Error | null) => void): void {
-  if (!directoriesSync) {
-    queueMicrotask(() => done(null))
-    return
-  }
-  fs.open(path, 'r', (openError, fd) => {
-    if (openError) {
-      done(openError)
-      return
-    }
-    fs.fsync(fd, error => {
-      fs.closeSync(fd)
-      done(error)
-    })
-  })
+  if (directoriesSync) startDirectorySync(path, done)
+  else queueMicrotask(() => done(null))
 }
 
 function syncDirectory(path: string): void {

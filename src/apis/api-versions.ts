@@ -31,6 +31,13 @@ export function makeApiVersions(rows: () => readonly ApiRow[]): ApiVersionsRow {
   }
 }
 
+/** The answer to an ApiVersions version that is not known here, to be sent in version 0: which ones are. */
+export function unknownVersion(): ApiVersionsResponse {
+  const { key: apiKey, versions } = ApiVersions
+  const apiKeys = [{ apiKey, minVersion: versions[0], maxVersion: versions[1] }]
+  return { ...response(Errors.UNSUPPORTED_VERSION, []), apiKeys }
+}
+
 function response(errorCode: number, rows: readonly ApiRow[]): ApiVersionsResponse {
   const apiKeys = rows.map(({ schema, advertise }) => {
     const [minVersion, maxVersion] = advertise ?? schema.versions

@@ -19,31 +19,21 @@ import { Errors } from '../protocol/errors.ts'
 import type { Region } from '../ring/arena.ts'
 import { Op, type Reply } from '../ring/commands.ts'
 import type { Services } from '../services.ts'
+import {
+  type FetchRow,
+  newFetchRow,
+  newResponseRow,
+  noRecords,
+  type ResponseRow,
+} from './fetch-row.ts'
 
-type ResponseRow = FetchResponse['responses'][number]['partitions'][number]
-type RequestRow = FetchRequest['topics'][number]['partitions'][number]
-
-const noRecords = Buffer.alloc(0)
-const readCommitted = 1
 /** Several partitions share the budget; each asks for at least this much, so that ordinary batches fit. */
 const shareBytesMin = 64 * 1024
 /** A fetch that waits for min.bytes reads at most this often: what it has read so far is read again. */
 const retryMs = 5
+/** Records that are there are worth this wait for space, whatever `maxWaitMs`: an empty answer is asked again at once. */
+const roomWaitMs = 5000
 const view = emptyOffsetView()
-
-interface FetchRow {
-  readonly index: number
-  readonly request: RequestRow
-  readonly response: ResponseRow
-  readonly partition: Partition | null
-  region: Region | null
-  /** Size of the first batch when it did not fit the region, else 0. */
-  neededBytes: number
-  /** Records of the answer at or behind the offset asked for. */
-  recordCount: number
-  /** High watermark of a read that found too little (min.bytes): only an advance beyond it is news. -1: none. */
-  seenEnd: number
-}
 
 export class FetchOperation {
   readonly #call: PendingCall
@@ -59,6 +49,7 @@ export class FetchOperation {
   readonly #deadlineMs: number
   #parked = false
   #waitsForRoom = false
+  #roomDeadlineMs = 0
   /** What was read last was less than min.bytes; when that was. */
   #isShort = false
   #lookedMs = 0
@@ -85,20 +76,11 @@ export class FetchOperation {
       const rows: ResponseRow[] = []
       this.#response.responses.push({ topic: name, partitions: rows })
       for (const request of partitions) {
-        const response = newRow(request.partition, this.#request.isolationLevel)
+        const response = newResponseRow(request.partition, this.#request.isolationLevel)
         rows.push(response)
         const partition = topic?.partitions[request.partition] ?? null
         const index = this.#rows.length
-        this.#rows.push({
-          index,
-          request,
-          response,
-          partition,
-          region: null,
-          neededBytes: 0,
-          recordCount: 0,
-          seenEnd: -1,
-        })
+        this.#rows.push(newFetchRow(index, request, response, partition))
         if (partition !== null) this.#slots.push(partition.slot)
       }
     }
@@ -271,19 +253,22 @@ export class FetchOperation {
 
   #finishReading(): void {
     if (this.#abandon()) return
+    const lacksRoom = this.#readBytes === 0 && this.#rows.some(row => row.neededBytes > 0)
+    if (lacksRoom) {
+      this.#waitForRoom()
+      return
+    }
     if (this.#readBytes >= this.#minBytes || this.#mustAnswer()) {
       this.#answer()
       return
     }
-    const lacksRoom = this.#readBytes === 0 && this.#rows.some(row => row.neededBytes > 0)
     for (const row of this.#rows) {
       this.#freeRow(row)
       row.seenEnd = row.response.highWatermark
     }
     this.#isShort = true
     this.#lookedMs = this.#services.dispatcher.clock.monotonicMs()
-    if (lacksRoom) this.#waitForRoom()
-    else this.#park()
+    this.#park()
   }
 
   #lookIn(delayMs: number): void {
@@ -326,18 +311,22 @@ export class FetchOperation {
     this.#cancelTimer = null
   }
 
-  /** The response arena is full: look again when a slow reader has taken its bytes, or time is up. */
+  /** The response arena is full: look again when a slow reader has taken its bytes; in the end answer without. */
   #waitForRoom(): void {
-    if (this.#mustAnswer()) {
+    const { clock, responses, draining } = this.#services.dispatcher
+    const nowMs = clock.monotonicMs()
+    if (this.#roomDeadlineMs === 0) {
+      this.#roomDeadlineMs = Math.max(this.#deadlineMs, nowMs + roomWaitMs)
+    }
+    if (this.#failed || draining || nowMs >= this.#roomDeadlineMs) {
       this.#answer()
       return
     }
-    const { clock, responses } = this.#services.dispatcher
     this.#waitsForRoom = true
     const lookAgain = (): void => this.#roomFreed()
     this.#call.onAbandoned = lookAgain
     responses.wait(lookAgain)
-    this.#cancelTimer = clock.after(this.#deadlineMs - clock.monotonicMs(), lookAgain)
+    this.#cancelTimer = clock.after(this.#roomDeadlineMs - nowMs, lookAgain)
   }
 
   #roomFreed(): void {
@@ -373,22 +362,5 @@ export class FetchOperation {
     row.response.records = noRecords
     if (row.region !== null) this.#services.dispatcher.responses.free(row.region)
     row.region = null
-  }
-}
-
-/** There are no transactions yet, so none was aborted: an empty list under read_committed, null otherwise. */
-function newRow(partitionIndex: number, isolationLevel: number): ResponseRow {
-  return {
-    partitionIndex,
-    errorCode: Errors.NONE,
-    highWatermark: -1,
-    lastStableOffset: -1,
-    logStartOffset: -1,
-    divergingEpoch: null,
-    currentLeader: null,
-    snapshotId: null,
-    abortedTransactions: isolationLevel === readCommitted ? [] : null,
-    preferredReadReplica: -1,
-    records: noRecords,
   }
 }

@@ -14,6 +14,9 @@ export interface ReadSink {
   chunk(bytes: Buffer): boolean
 }
 
+/** A peer we have said goodbye to may take so long to read the last bytes. */
+const lingerMs = 250
+
 export type ReadPath = 'direct' | 'copy'
 
 interface PrivateHandle {
@@ -71,6 +74,11 @@ export function takenBytes(socket: net.Socket): number {
     return socket.bytesWritten - socket.writableLength
   }
   return dispatched - queued
+}
+
+/** Sends what is written, then closes; in between the peer can still be read from. */
+export function endAndLinger(socket: net.Socket): void {
+  socket.end(() => setTimeout(() => socket.destroy(), lingerMs))
 }
 
 export function resumeReading(socket: net.Socket): void {

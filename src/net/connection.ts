@@ -7,6 +7,7 @@
  */
 import type { Socket } from 'node:net'
 import type { Principal } from '../apis/api-row.ts'
+import { unknownVersion } from '../apis/api-versions.ts'
 import { labelled, Metric } from '../metrics.ts'
 import { ProtocolError, Reader, type Writer } from '../protocol/bytes.ts'
 import { type RequestHeader, readRequestHeader, writeResponseHeader } from '../protocol/headers.ts'
@@ -14,10 +15,10 @@ import { ApiVersions } from '../protocol/messages/api-versions.ts'
 import { Fetch } from '../protocol/messages/fetch.ts'
 import { Produce } from '../protocol/messages/produce.ts'
 import type { Region } from '../ring/arena.ts'
-import { ensure } from '../ring/ensure.ts'
 import type { ServedApi } from './api-table.ts'
 import {
   attachSink,
+  endAndLinger,
   type ReadPath,
   type ReadSink,
   resumeReading,
@@ -25,8 +26,10 @@ import {
   takenBytes,
 } from './arena-socket.ts'
 import type { Block } from './block-pool.ts'
+import { CallLine } from './call-line.ts'
 import { type Frame, FrameDecoder, FrameSizeError } from './frame-decoder.ts'
 import type { Listener } from './kafka-listener.ts'
+import { Mute, mutedBy } from './muting.ts'
 import { OutputQueue } from './output-queue.ts'
 import { PendingCall } from './pending-call.ts'
 import { StallWatch } from './stall-watch.ts'
@@ -34,19 +37,10 @@ import { looksLikeHttp } from './wrong-protocol.ts'
 
 /** A bulk connection that was silent for this long gives its arena block back. */
 const demoteAfterMs = 1_000
-/** A peer we have said goodbye to may take so long to read it; what it sends meanwhile is thrown away. */
-const lingerMs = 250
 
 type FrameReason = 'size' | 'malformed' | 'unsupported' | 'http'
 type CloseReason = 'client' | 'protocol' | 'idle' | 'slow' | 'error' | 'shutdown'
 
-const Mute = { arena: 1, inFlight: 2, backlog: 4, fetch: 8 } as const
-const mutedBy = new Map<number, number>([
-  [Mute.arena, labelled('mutes', 'arena')],
-  [Mute.inFlight, labelled('mutes', 'requests')],
-  [Mute.backlog, labelled('mutes', 'responses')],
-  [Mute.fetch, labelled('mutes', 'requests')],
-])
 const anonymous: Principal = { type: 'User', name: 'ANONYMOUS' }
 /** Marks an answer whose bytes are in the output queue already. */
 const inPlace: Uint8Array[] = []
@@ -64,10 +58,7 @@ export class Connection implements ReadSink {
   readonly #path: ReadPath
   readonly #decoder: FrameDecoder
   readonly #output: OutputQueue
-  readonly #calls: PendingCall[] = []
-  #firstCall = 0
-  #inFlightCalls = 0
-  #inFlightBytes = 0
+  readonly #line = new CallLine()
   /** One at a time: what they read would otherwise pile up behind the first one's long poll. */
   #fetchCalls = 0
   #muted = 0
@@ -89,9 +80,8 @@ export class Connection implements ReadSink {
     this.#socket = attachSink(accepted, this, path)
     this.#output = new OutputQueue(this.#socket, regions => listener.freeRegions(regions))
     this.#socket.on('drain', () => this.#unmute(Mute.backlog))
-    this.#socket.on('end', () => this.close('client'))
-    this.#socket.on('error', () => this.close('client'))
-    this.#socket.on('close', () => this.close(this.#ending ?? 'client'))
+    const gone = (): void => this.close(this.#ending ?? 'client')
+    this.#socket.on('end', gone).on('error', gone).on('close', gone)
   }
 
   target(): Buffer {
@@ -127,6 +117,7 @@ export class Connection implements ReadSink {
   }
 
   finishSilently(call: PendingCall, error: string | null): void {
+    if (this.closed) return
     this.#settleCall(call)
     if (error !== null) this.#reject(`acks=0 produce failed: ${error}`, null, 'error')
   }
@@ -136,12 +127,13 @@ export class Connection implements ReadSink {
     const { limits, blocks } = this.#listener
     const idleMs = nowMs - this.#watch.lastReadMs
     const backlogBytes = this.#output.backlogBytes
+    const taken = takenBytes(this.#socket)
     const pendingBytes = this.#muted === 0 ? this.#decoder.pendingBytes : 0
-    if (this.#watch.isTakingNothing(nowMs, backlogBytes, takenBytes(this.#socket), limits.stallMs)) {
+    if (this.#watch.isTakingNothing(nowMs, backlogBytes, taken, limits.stallMs)) {
       this.#reject('the peer takes no answers', null, 'slow')
     } else if (this.#watch.isFrameStalled(nowMs, pendingBytes, this.#listener.stallMsMax())) {
       this.#reject('stalled in mid-frame', null, 'slow')
-    } else if (idleMs > limits.idleMs && this.#inFlightCalls === 0) {
+    } else if (idleMs > limits.idleMs && this.#line.inFlightCalls === 0) {
       this.close('idle')
     } else if (this.#muted === 0 && (idleMs > demoteAfterMs || blocks.waiterCount > 0)) {
       this.#decoder.demote()
@@ -153,8 +145,7 @@ export class Connection implements ReadSink {
   flush(): void {
     this.#dirty = false
     this.#listener.metrics.add(Metric.bytesOut, this.#output.flush())
-    if (this.#output.backlogBytes > this.#listener.limits.backlogBytesMax)
-      this.#muted |= Mute.backlog
+    if (this.#output.backlogBytes > this.#listener.limits.backlogBytesMax) this.#mute(Mute.backlog)
   }
 
   /** Takes no more requests; answers already owed are still sent. Resolves when the socket is closed. */
@@ -174,12 +165,10 @@ export class Connection implements ReadSink {
     this.#socket.destroy()
     this.#decoder.close()
     this.#output.discard()
-    for (let i = this.#firstCall; i < this.#calls.length; i++) {
-      const call = this.#calls[i] as PendingCall
+    for (const call of this.#line.clear()) {
       if (call.pieces !== null) this.#release(call)
       else call.onAbandoned?.()
     }
-    this.#calls.length = 0
     this.#chunks = []
     this.#listener.forget(this)
   }
@@ -198,12 +187,13 @@ export class Connection implements ReadSink {
     if (this.#parsing) return
     this.#parsing = true
     try {
-      while (this.#muted === 0 && !this.closed && !this.#draining) {
+      while (this.#muted === 0 && !this.closed && this.#ending === null) {
         const frame = this.#decoder.next()
         if (frame === null || !this.#accept(frame)) break
         this.#decoder.consume()
       }
-      if (!this.closed && !this.#decoder.settle()) this.#muteForArena()
+      if (this.closed || this.#ending !== null) return
+      if (!this.#decoder.settle()) this.#muteForArena()
     } catch (error) {
       if (error instanceof FrameSizeError) this.#rejectFrameSize(error)
       else if (error instanceof RangeError)
@@ -219,16 +209,17 @@ export class Connection implements ReadSink {
     reader.reset(frame.bytes, frame.start, frame.end)
     readRequestHeader(reader, this.#listener.apis.isFlexible, header)
     const api = this.#listener.apis.get(header.apiKey)
-    if (api === undefined) {
-      throw new ProtocolError(`unknown API key ${header.apiKey}`)
-    }
-    this.#sawFrame = true
+    if (api === undefined) throw new ProtocolError(`unknown API key ${header.apiKey}`)
     if (!api.serves(header.apiVersion)) {
       if (api.key !== ApiVersions.key) {
         throw new ProtocolError(`${api.schema.name} version ${header.apiVersion} is not served`)
       }
       this.#answerUnknownApiVersions(api, frame)
       return true
+    }
+    if (api.key === Fetch.key && this.#fetchCalls > 0) {
+      this.#mute(Mute.fetch)
+      return false
     }
     if (api.key === Produce.key && frame.block === null) {
       if (!this.#moveToArena(frame)) return false
@@ -250,32 +241,21 @@ export class Connection implements ReadSink {
   }
 
   #start(api: ServedApi, block: Block | null, requestBytes: number): void {
-    const request = api.codec(header.apiVersion).request.read(reader)
-    const call = new PendingCall(
-      this,
-      api,
-      header.apiVersion,
-      header.correlationId,
-      header.clientId,
-      block,
-      requestBytes,
-    )
-    this.#calls.push(call)
-    this.#inFlightCalls++
-    this.#inFlightBytes += requestBytes
-    if (
-      this.#inFlightCalls >= this.#listener.limits.requestsMax ||
-      this.#inFlightBytes > this.#listener.limits.inFlightBytesMax
-    ) {
-      this.#muted |= Mute.inFlight
+    const { apiVersion: version, correlationId: id, clientId } = header
+    const request = api.codec(version).request.read(reader)
+    const call = new PendingCall(this, api, version, id, clientId, block, requestBytes)
+    this.#watch.frames++
+    const line = this.#line
+    const { limits } = this.#listener
+    line.add(call)
+    if (api.key === Fetch.key) this.#fetchCalls++
+    if (line.inFlightCalls >= limits.requestsMax || line.inFlightBytes > limits.inFlightBytesMax) {
+      this.#mute(Mute.inFlight)
     }
     this.#listener.metrics.add(api.requestsMetric, 1)
     const result = api.row.handle(request, call, this.#listener.services)
     // A refused acks=0 call has closed the connection by now, and with it emptied the line.
-    if (!call.expectsResponse && !this.closed) {
-      assert(this.#calls.at(-1) === call, 'an acks=0 call says so before it returns')
-      this.#calls.pop()
-    }
+    if (!call.expectsResponse && !this.closed) line.leave(call)
     if (result === undefined) return
     if (result instanceof Promise) this.#await(call, result)
     else this.answer(call, result)
@@ -294,24 +274,11 @@ export class Connection implements ReadSink {
   }
 
   #answerUnknownApiVersions(api: ServedApi, frame: Frame): void {
-    const call = new PendingCall(
-      this,
-      api,
-      0,
-      header.correlationId,
-      null,
-      null,
-      frame.end - frame.start,
-    )
-    this.#calls.push(call)
-    this.#inFlightCalls++
-    this.#inFlightBytes += call.requestBytes
-    const [minVersion, maxVersion] = api.schema.versions
-    this.answer(call, {
-      errorCode: 35,
-      apiKeys: [{ apiKey: api.key, minVersion, maxVersion }],
-      throttleTimeMs: 0,
-    })
+    const requestBytes = frame.end - frame.start
+    const call = new PendingCall(this, api, 0, header.correlationId, null, null, requestBytes)
+    this.#watch.frames++
+    this.#line.add(call)
+    this.answer(call, unknownVersion())
   }
 
   /** Answers that leave at once are encoded in place; one that must wait keeps its pieces. */
@@ -320,7 +287,7 @@ export class Connection implements ReadSink {
     writer.begin()
     writeResponseHeader(writer, call.api.schema, call.apiVersion, call.correlationId)
     call.api.codec(call.apiVersion).response.write(writer, response)
-    if (this.#calls[this.#firstCall] !== call || !writer.endInPlace()) {
+    if (this.#line.front !== call || !writer.endInPlace()) {
       call.pieces = writer.end()
       return
     }
@@ -330,37 +297,32 @@ export class Connection implements ReadSink {
 
   /** Moves every answer that is at the head of the line to the socket. */
   #sendDone(): void {
-    const calls = this.#calls
-    while (this.#firstCall < calls.length) {
-      const call = calls[this.#firstCall] as PendingCall
-      if (call.pieces === null) break
+    const line = this.#line
+    for (let call = line.front; call !== undefined && call.pieces !== null; call = line.front) {
       this.#output.push(call.pieces, call.regions)
-      this.#firstCall++
+      line.removeFront()
       this.#settleCall(call)
       if (!this.#dirty) {
         this.#dirty = true
         this.#listener.flushLater(this)
       }
     }
-    if (this.#firstCall === calls.length) {
-      calls.length = 0
-      this.#firstCall = 0
-    } else if (this.#firstCall > 1024) {
-      calls.splice(0, this.#firstCall)
-      this.#firstCall = 0
-    }
   }
 
   #settleCall(call: PendingCall): void {
-    this.#inFlightCalls--
-    this.#inFlightBytes -= call.requestBytes
+    const line = this.#line
+    line.settle(call)
     if ((this.#muted & Mute.inFlight) !== 0) {
-      const calm = this.#inFlightCalls < this.#listener.limits.requestsMax / 2
-      if (calm && this.#inFlightBytes <= this.#listener.limits.inFlightBytesMax / 2) {
-        queueMicrotask(() => this.#unmute(Mute.inFlight))
-      }
+      const { requestsMax, inFlightBytesMax } = this.#listener.limits
+      const calm =
+        line.inFlightCalls < requestsMax / 2 && line.inFlightBytes <= inFlightBytesMax / 2
+      if (calm) queueMicrotask(() => this.#unmute(Mute.inFlight))
     }
-    if (this.#draining && this.#inFlightCalls === 0) queueMicrotask(() => this.#endSocket())
+    if (call.api.key === Fetch.key) {
+      this.#fetchCalls--
+      if ((this.#muted & Mute.fetch) !== 0) queueMicrotask(() => this.#unmute(Mute.fetch))
+    }
+    if (this.#ending !== null && line.inFlightCalls === 0) queueMicrotask(() => this.#endSocket())
   }
 
   /**
@@ -374,13 +336,13 @@ export class Connection implements ReadSink {
     this.#chunks = []
     retarget(this.#socket, this.#path, this.target())
     resumeReading(this.#socket)
-    if (this.#inFlightCalls === 0) this.#endSocket()
+    if (this.#line.inFlightCalls === 0) this.#endSocket()
   }
 
   #endSocket(): void {
     if (this.closed) return
     this.flush()
-    this.#socket.end(() => setTimeout(() => this.#socket.destroy(), lingerMs))
+    endAndLinger(this.#socket)
   }
 
   #release(call: PendingCall): void {
@@ -391,8 +353,14 @@ export class Connection implements ReadSink {
 
   readonly #retryArena = (): void => this.#unmute(Mute.arena)
 
+  #mute(reason: number): void {
+    if ((this.#muted & reason) !== 0) return
+    this.#muted |= reason
+    this.#listener.metrics.add(mutedBy(reason), 1)
+  }
+
   #muteForArena(): void {
-    this.#muted |= Mute.arena
+    this.#mute(Mute.arena)
     this.#listener.blocks.wait(this.#retryArena)
   }
 
@@ -404,15 +372,15 @@ export class Connection implements ReadSink {
     this.#feedChunks()
     if (this.#muted !== 0 || this.closed) return
     retarget(this.#socket, this.#path, this.#decoder.target())
-    this.#lastReadMs = this.#listener.clock.monotonicMs()
+    this.#watch.lastReadMs = this.#listener.clock.monotonicMs()
     resumeReading(this.#socket)
   }
 
   #rejectFrameSize(error: FrameSizeError): void {
-    if (!this.#sawFrame && looksLikeHttp(error.sizeBytes)) {
-      this.#socket.end(this.#listener.httpHint())
+    if (this.#watch.frames === 0 && looksLikeHttp(error.sizeBytes)) {
+      this.#socket.write(this.#listener.httpHint())
       this.#listener.metrics.add(rejectedHttp, 1)
-      this.#draining = true
+      this.#end('protocol')
       return
     }
     const limit = this.#listener.limits.frameBytesMax

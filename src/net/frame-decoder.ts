@@ -19,8 +19,12 @@ import { type Block, type BlockPool, blockBytes, stagingBytes } from './block-po
 const exactFrameBytes = 128 * 1024
 /** Bytes of one frame that must have arrived before it may claim arena space. */
 const promoteBytes = 32 * 1024
-/** A frame of an honest client fits; larger ones claim their full size only after this much has arrived. */
+/** A frame of an honest client fits, and gets its size at once; larger ones as they prove themselves. */
 const trustedFrameBytes = 1024 * 1024 + 64 * 1024
+/** Part of the arena that nobody gets on trust. */
+const trustedFraction = 32
+/** Space a large frame may claim for each byte of it that has arrived. */
+const claimPerByte = 16
 const smallCarryBytes = 4096
 const sizePrefixBytes = 4
 
@@ -44,6 +48,7 @@ export class FrameDecoder {
   readonly frame: Frame
   readonly #pool: BlockPool
   readonly #frameBytesMax: number
+  readonly #trustedBytes: number
   /** What is being parsed: [#pos, #fill) of #window. */
   #window: Buffer
   #pos = 0
@@ -58,6 +63,7 @@ export class FrameDecoder {
   constructor(pool: BlockPool, frameBytesMax: number) {
     this.#pool = pool
     this.#frameBytesMax = frameBytesMax
+    this.#trustedBytes = Math.min(trustedFrameBytes, pool.capacityBytes / trustedFraction)
     this.#window = pool.staging
     this.frame = { bytes: pool.staging, start: 0, end: 0, block: null }
   }
@@ -220,8 +226,8 @@ export class FrameDecoder {
     if (end === 0 && room >= smallCarryBytes) return true
     if (end !== 0 && end <= block.bytes.length) return true
     const announced = end - this.#pos
-    const unproven = announced > trustedFrameBytes && left < trustedFrameBytes / 2
-    if (unproven && room >= smallCarryBytes) return true
+    const isUnproven = announced > this.#trustedBytes && left < block.bytes.length / 2
+    if (isUnproven && room >= smallCarryBytes) return true
     if (this.#moveToBlock(left)) return true
     this.#keepInCarry(left)
     this.#block = null
@@ -232,8 +238,7 @@ export class FrameDecoder {
   /** Copies the frame in the making to the start of a fresh block that can hold it. */
   #moveToBlock(left: number): boolean {
     const announced = left >= sizePrefixBytes ? this.#frameEnd() - this.#pos : 0
-    const trusted = announced <= trustedFrameBytes || left >= trustedFrameBytes / 2
-    const wanted = trusted ? announced : trustedFrameBytes
+    const wanted = Math.min(announced, Math.max(this.#trustedBytes, left * claimPerByte))
     const sizeBytes =
       wanted >= exactFrameBytes ? Math.max(wanted, left + smallCarryBytes) : blockBytes
     const fresh = this.#pool.allocate(sizeBytes)

@@ -1,7 +1,7 @@
 /**
- * A scripted life of a log, ended at every single operation of its disk: the process is killed or the power goes, the log
- * is recovered, and what it then holds is compared with what was promised (RELIABILITY P1, P3, P5, P6, P9; rows A1-A8,
- * A20, A22 of the fault matrix).
+ * A scripted life of a log, ended at every single operation of its disk: the process is killed or the power goes, the
+ * log is recovered, and what it then holds is compared with what was promised (RELIABILITY P1, P3, P5, P6, P9; rows
+ * A1-A8, A20, A22 of the fault matrix).
  */
 import { describe, expect, test } from 'vitest'
 import type { FlushPolicy } from '../../src/contracts/log-config.ts'

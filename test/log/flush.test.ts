@@ -129,6 +129,15 @@ describe('interval', () => {
     expect(kit.disk.syncsInFlight).toBe(0)
   })
 
+  test('flushes after a roll, so that sealed segments do not pile up', () => {
+    const kit = new LogHarness({ flushPolicy: 'interval', segmentBytesMax: 500 }).open()
+    kit.append(makeBatch({ valueBytes: 300 }))
+    expect(kit.disk.syncsInFlight).toBe(0)
+    kit.append(makeBatch({ valueBytes: 300 }))
+    kit.settle()
+    expect(kit.log.offsets.highWatermark).toBe(2)
+  })
+
   test('never by time when flush.ms is not set', () => {
     const kit = new LogHarness({ flushPolicy: 'interval' }).open()
     kit.append(makeBatch())

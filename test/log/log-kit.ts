@@ -1,4 +1,4 @@
-/** What the tests of the log share: a log on a fault disk with a clock that stands still, and batches to put into it. */
+/** What the tests of the log share: a log on a fault disk with a clock that stands still, and batches to put in. */
 import { expect } from 'vitest'
 import type { PartitionSpec, RecoveryVerdict } from '../../src/contracts/control.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'

@@ -241,7 +241,7 @@ describe('files', () => {
       timestampMs: 1_700_000_000_000,
     })
     state.append(batch, 0, 100, 1)
-    // version, crc, count | id, epoch, last sequence, last offset, delta, timestamp, coordinator epoch, open transaction
+    // version, crc, count | id, epoch, last sequence, last offset, delta, timestamp, coordinator epoch, transaction
     expect(encodeSnapshot(state).toString('hex')).toBe(
       '0001' +
         'e195e389' +

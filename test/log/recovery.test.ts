@@ -3,7 +3,7 @@ import { Errors } from '../../src/protocol/errors.ts'
 import { newReadResult } from '../../workers/log/results.ts'
 import { directory, expectSame, LogHarness, makeBatch, stored } from './log-kit.ts'
 
-/** A log of one segment with ten batches of three records, all flushed, none of it checkpointed; the process is gone. */
+/** A log of one segment, ten batches of three records, all flushed, none of it checkpointed; the process is gone. */
 function crashed(config = {}): { kit: LogHarness; batches: Buffer[] } {
   const kit = new LogHarness({ indexIntervalBytes: 300, ...config }).open()
   const batches = Array.from({ length: 10 }, (_, mark) =>
@@ -141,6 +141,16 @@ describe('a bad batch with valid ones behind', () => {
       kind === 'create' && path.includes('.suspect-') ? { code: 'ENOSPC' } : null
     expect(() => kit.open({ recover: true })).toThrow('ENOSPC')
     expect(kit.disk.bytesOf(kit.path(0, 'log')).equals(bytes)).toBe(true)
+  })
+
+  test('garbage behind a sealed segment is cut, segments that continue the log stay', () => {
+    const { kit, batches } = crashed({ segmentBytesMax: 600 })
+    const [, second] = kit.names().filter(name => name.endsWith('.log'))
+    const path = `${directory}/${second}`
+    kit.disk.setBytes(path, Buffer.concat([kit.disk.bytesOf(path), Buffer.alloc(300, 3)]))
+    kit.open({ recover: true })
+    expect(kit.log.loaded.truncatedBytes).toBe(300)
+    expectSame(kit.readAll(), batches)
   })
 
   test('later segments are set aside, not deleted', () => {

@@ -5,8 +5,9 @@
  *   file       cache, and durable bytes + the writes since the last good sync (each may survive, be lost or be torn)
  *   directory  names now, and durable names + the changes since the last good sync of the directory
  *
- * A failed sync behaves as measured on ext4 (RELIABILITY V3): the pages count as clean, so the next sync succeeds without
- * having written them. Every call counts as one operation; `onOperation` may make it fail, `crashAt` ends the world.
+ * A failed sync behaves as measured on ext4 (RELIABILITY V3): the pages count as clean, so the next sync succeeds
+ * without having written them. Every call counts as one operation; `onOperation` may make it fail, `crashAt` ends the
+ * world.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
 import { applyNames, cutFile, DirectoryNode, FileNode, type Node } from './fault-disk-nodes.ts'

@@ -2,7 +2,7 @@
  * When a log is synced, and what a finished sync proves. Owner thread only; syncs are started, never awaited.
  *
  *   group-commit  one round in flight; the next starts at once with everything appended meanwhile
- *   interval      a round once `flushMessages` records or `flushMs` are waiting (the 2011 paper)
+ *   interval      a round once `flushMessages` records or `flushMs` are waiting (the 2011 paper), and after a roll
  *   os            the page cache; a round only after a roll, so that recovery need not read sealed segments
  *
  * A round syncs every file of the log that holds unsynced bytes, and the directory when it has new names. Only when all
@@ -104,7 +104,9 @@ export class Flusher {
       case 'os':
         return this.#rolled
       case 'interval':
-        if (this.#timerFired || waitingRecords >= this.#config.flushMessages) return true
+        // After a roll too: sealed segments must not hold descriptors until a flush that may never come.
+        if (this.#rolled || this.#timerFired) return true
+        if (waitingRecords >= this.#config.flushMessages) return true
         this.#arm()
         return false
     }

@@ -7,7 +7,7 @@
  *                     F = recoveryPoint            under `group-commit` and `interval` the high watermark is F;
  *                                                  under `os` it is logEnd
  *
- * No offset ever goes back, except logEnd never (a round that failed was never counted).
+ * None of them ever goes back: a round that could not be written was never counted.
  */
 import assert from 'node:assert'
 

@@ -73,7 +73,8 @@ export function recoverLog(disk: Disk, input: RecoveryInput): RecoveryVerdict {
   let expected = tail[0]
   let isCut = false
   for (const [index, baseOffset] of tail.entries()) {
-    // A hole below the proven offset is rot and stays; above it the log ends where it stops being dense.
+    // A hole below the proven offset is rot and stays; above it the log ends where it stops being dense. What was cut
+    // off a segment matters only if offsets are missing then.
     isCut ||= baseOffset < expected || (baseOffset > expected && baseOffset > proven.offset)
     if (isCut) {
       verdicts.push(leaveOut(disk, directory, baseOffset, expected))
@@ -83,7 +84,6 @@ export function recoverLog(disk: Disk, input: RecoveryInput): RecoveryVerdict {
     const verdict = recoverSegment(disk, input, baseOffset, proven, producersAt, isLast)
     verdicts.push(verdict)
     expected = verdict.nextOffset
-    isCut = verdict.validBytes < verdict.fileBytes
   }
   const path = temporaryPath(input.temporaryDirectory, expected, 'window')
   replaceFile(disk, path, encodeWindow(producersAt.producers, expected))

@@ -1,0 +1,60 @@
+/**
+ * The calls of one connection in request order, and how much is in flight. Dispatcher thread.
+ *
+ *   | answered, gone | front ... waiting, some of them answered out of turn ... newest |
+ *
+ * A call is in flight until it is settled; one that gets no answer (acks=0) stands in no line meanwhile.
+ */
+import { ensure } from '../ring/ensure.ts'
+import type { PendingCall } from './pending-call.ts'
+
+/** Places of calls that are gone, above which the array is cut. */
+const goneMax = 1024
+
+export class CallLine {
+  readonly #calls: PendingCall[] = []
+  #first = 0
+  inFlightCalls = 0
+  inFlightBytes = 0
+
+  add(call: PendingCall): void {
+    this.#calls.push(call)
+    this.inFlightCalls++
+    this.inFlightBytes += call.requestBytes
+  }
+
+  /** The newest call turned out to be one that gets no answer. */
+  leave(call: PendingCall): void {
+    ensure(this.#calls.at(-1) === call, 'an acks=0 call says so before it returns')
+    this.#calls.pop()
+  }
+
+  settle(call: PendingCall): void {
+    this.inFlightCalls--
+    this.inFlightBytes -= call.requestBytes
+  }
+
+  /** The oldest call that is not answered. */
+  get front(): PendingCall | undefined {
+    return this.#calls[this.#first]
+  }
+
+  removeFront(): void {
+    this.#first++
+    if (this.#first === this.#calls.length) {
+      this.#calls.length = 0
+      this.#first = 0
+    } else if (this.#first > goneMax) {
+      this.#calls.splice(0, this.#first)
+      this.#first = 0
+    }
+  }
+
+  /** Empties the line. @returns who stood in it */
+  clear(): PendingCall[] {
+    const left = this.#calls.slice(this.#first)
+    this.#calls.length = 0
+    this.#first = 0
+    return left
+  }
+}
