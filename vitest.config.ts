@@ -14,6 +14,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    // A bound for machines under load, not an expectation.
+    expect: { poll: { timeout: 30_000 } },
     reporters: [
       'default',
       './test/support/skip-reporter.ts',

@@ -6,7 +6,9 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
-/** `floor`: one writeSync a batch. `floor, gathering`: small batches of a read copied together, one writeSync a read. */
+/**
+ * `floor`: one writeSync a batch. `floor, gathering`: small batches of a read copied together, one writeSync a read.
+ */
 export type ServerKind = 'floor' | 'floor, gathering' | 'odradek'
 
 export interface ServerOptions {

@@ -338,7 +338,7 @@ async function startHttpPart(parts: Parts, metricsMemory: SharedArrayBuffer): Pr
       version: packageVersion(),
       metricsMemory,
       metrics: services.metrics,
-      refreshGauges: () => refreshGauges(services, host),
+      refreshGauges: () => refreshGauges(services, host, parts.listener),
       readiness: () => ({ serving: parts.serving, unavailable: notOnline() }),
       log,
     }),

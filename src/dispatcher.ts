@@ -309,7 +309,9 @@ export class Dispatcher {
 
   #publish(): void {
     this.#unpublishedBytes = 0
-    for (const owner of this.#owners) owner.publish()
+    for (const owner of this.#owners) {
+      if (owner.publish()) this.#metrics.add(Metric.doorbells, 1)
+    }
   }
 
   #drainReplies(): void {

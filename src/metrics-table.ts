@@ -96,7 +96,7 @@ export const metricRows = {
     name: 'mutes_total',
     type: 'counter',
     help: 'Times reading from a connection stopped, by what was full',
-    label: { name: 'reason', values: ['arena', 'ring', 'requests', 'responses'] },
+    label: { name: 'reason', values: ['arena', 'requests', 'responses'] },
   },
   producedRecords: {
     name: 'produced_records_total',

@@ -74,6 +74,12 @@ export function requestsOf(apiKey: number): number {
   return requestIds.get(apiKey) ?? otherRequests
 }
 
+/** @returns the id of `request_seconds` for an API's name. Look it up once per API, not per request. */
+export function secondsOf(apiName: string): number {
+  const isOwn = apiName === 'Produce' || apiName === 'Fetch'
+  return labelled('requestSeconds', isOwn ? apiName : 'other')
+}
+
 /** One thread's section, the writing side. Exactly one live ThreadMetrics writes a section. */
 export class ThreadMetrics {
   readonly #slots: Float64Array

@@ -1,12 +1,18 @@
 /** Gauges that are cheaper to compute when somebody looks than to keep. Dispatcher thread. */
+import { getHeapStatistics } from 'node:v8'
 import { labelled, Metric } from './metrics.ts'
+import type { Listener } from './net/kafka-listener.ts'
 import { emptyOffsetView, PartitionState } from './partitions/offset-table.ts'
 import type { ThreadedPartitionHost } from './partitions/partition-host.ts'
 import type { Services } from './services.ts'
 
 const view = emptyOffsetView()
 
-export function refreshGauges(services: Services, host: ThreadedPartitionHost): void {
+export function refreshGauges(
+  services: Services,
+  host: ThreadedPartitionHost,
+  listener: Listener,
+): void {
   const { metrics, dispatcher, topics } = services
   const states = { online: 0, opening: 0, offline: 0, 'read-only': 0 }
   let unflushed = 0
@@ -25,6 +31,9 @@ export function refreshGauges(services: Services, host: ThreadedPartitionHost): 
   metrics.set(Metric.ackedUnflushedRecords, unflushed)
   metrics.set(Metric.owners, host.owners.length)
   metrics.set(Metric.ownersUp, host.owners.filter(owner => owner.alive).length)
+  metrics.set(Metric.requestsInFlight, listener.requestsInFlight)
+  metrics.set(Metric.heapUsedBytes, getHeapStatistics().used_heap_size)
+  metrics.set(Metric.busySeconds, performance.eventLoopUtilization().active / 1000)
   metrics.set(Metric.purgatorySize, dispatcher.purgatory.fetchCount)
   const arenas = { request: dispatcher.requests, response: dispatcher.responses.arena }
   for (const [name, arena] of Object.entries(arenas)) {

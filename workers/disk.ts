@@ -15,15 +15,20 @@ const openFlags = {
   r: fs.constants.O_RDONLY,
 } as const
 
+/** Told how long each started sync of a file took. */
+type SyncListener = (seconds: number) => void
+
 class RealFile implements DiskFile {
   readonly path: string
   readonly #fd: number
+  readonly #tell: SyncListener
   #syncsInFlight = 0
   #closed = false
 
-  constructor(path: string, fd: number) {
+  constructor(path: string, fd: number, tell: SyncListener) {
     this.path = path
     this.#fd = fd
+    this.#tell = tell
   }
 
   write(bytes: Uint8Array, position: number): number {
@@ -40,7 +45,9 @@ class RealFile implements DiskFile {
 
   startSync(done: (error: Error | null) => void): void {
     this.#syncsInFlight++
+    const startedMs = performance.now()
     fs.fdatasync(this.#fd, error => {
+      this.#tell((performance.now() - startedMs) / 1000)
       this.#syncsInFlight--
       if (this.#closed && this.#syncsInFlight === 0) fs.closeSync(this.#fd)
       done(error)
@@ -84,8 +91,7 @@ function syncDirectory(path: string): void {
   }
 }
 
-export const realDisk: Disk = {
-  open: (path, mode) => new RealFile(path, fs.openSync(path, openFlags[mode], 0o644)),
+const calls: Omit<Disk, 'open'> = {
   mkdir: path => {
     fs.mkdirSync(path)
   },
@@ -101,4 +107,14 @@ export const realDisk: Disk = {
     const { bavail, bsize } = fs.statfsSync(path)
     return bavail * bsize
   },
+}
+
+export const realDisk: Disk = diskThatTells(() => {})
+
+/** The real disk, with somebody who wants to know about its syncs. */
+export function diskThatTells(tell: SyncListener): Disk {
+  return {
+    ...calls,
+    open: (path, mode) => new RealFile(path, fs.openSync(path, openFlags[mode], 0o644), tell),
+  }
 }

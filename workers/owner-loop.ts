@@ -4,11 +4,10 @@
  * Appends of a round are staged one after another and written together: many small batches cost one system call. All
  * state of a round lives in reused arrays; nothing is allocated per command.
  */
-import assert from 'node:assert/strict'
 import type { Clock } from '../src/contracts/clock.ts'
 import type { Disk } from '../src/contracts/disk.ts'
 import { commandSlots, type OwnerBoot, replySlots } from '../src/contracts/owner-boot.ts'
-import { Metric, ThreadMetrics } from '../src/metrics.ts'
+import { Metric, type ThreadMetrics } from '../src/metrics.ts'
 import { OffsetTable, PartitionState } from '../src/partitions/offset-table.ts'
 import { Errors } from '../src/protocol/errors.ts'
 import {
@@ -22,6 +21,7 @@ import {
   writeReply,
 } from '../src/ring/commands.ts'
 import { Doorbell } from '../src/ring/doorbell.ts'
+import { ensure } from '../src/ring/ensure.ts'
 import { Ring } from '../src/ring/ring.ts'
 import type { PartitionLog } from './log/log.ts'
 import { newAppendResult, newReadResult } from './log/results.ts'
@@ -81,10 +81,9 @@ export class OwnerLoop {
   #asleep = false
   #turnScheduled = false
 
-  constructor(boot: OwnerBoot, env: LogEnv) {
+  constructor(boot: OwnerBoot, env: LogEnv, metrics: ThreadMetrics) {
     this.env = env
-    this.metrics = new ThreadMetrics(boot.metrics, boot.metricsThread)
-    this.metrics.clearGauges()
+    this.metrics = metrics
     this.#offsets = new OffsetTable(boot.offsetTable, boot.partitionsMax, boot.links.length)
     this.#doorbell = new Doorbell(boot.doorbells, boot.doorbellIndex)
     this.#links = boot.links.map((memory, index) => ({
@@ -108,6 +107,7 @@ export class OwnerLoop {
     this.#names[log.slot] = name
     this.#published[log.slot] = -1
     this.publish(log)
+    this.#ringDispatchers()
   }
 
   release(slot: number): void {
@@ -127,9 +127,7 @@ export class OwnerLoop {
   /** Offsets or state of a log moved: by its commit in a round, or by a sync that finished between rounds. */
   readonly onAdvance = (log: PartitionLog): void => {
     this.publish(log)
-    if (this.#inRound) return
-    this.metrics.add(Metric.flushes, 1)
-    this.#ringDispatchers()
+    if (!this.#inRound) this.#ringDispatchers()
   }
 
   readonly onFailure = (log: PartitionLog, error: Error): void => {
@@ -294,8 +292,12 @@ export class OwnerLoop {
     const touched = this.#touched
     for (let i = 0; i < touched.length; i++) {
       const log = touched[i] as PartitionLog
+      const segmentCount = log.segments.length
       const errorCode = log.commit()
-      if (errorCode !== Errors.NONE) this.#failStaged(log, errorCode)
+      this.metrics.add(Metric.segmentsRolled, log.segments.length - segmentCount)
+      if (errorCode === Errors.NONE) continue
+      if (log.state === 'read-only') this.metrics.add(Metric.diskFull, 1)
+      this.#failStaged(log, errorCode)
     }
     touched.length = 0
     let appended = 0
@@ -329,25 +331,31 @@ export class OwnerLoop {
     reply.neededBytes = result.neededBytes
     reply.endOffset = result.nextOffset
     this.metrics.add(Metric.reads, 1)
+    this.metrics.add(Metric.readBytes, result.start + result.length)
   }
 
   #find(link: Link, log: PartitionLog, command: Command, reply: Reply): void {
-    const location =
-      command.op === Op.findTime ? log.findByTime(command.offset) : log.findMaxTimestamp()
-    if (location === null) return
-    reply.baseOffset = location.baseOffset
-    if (location.bytes > command.maxBytes) {
-      reply.neededBytes = location.bytes
-      return
+    try {
+      const location =
+        command.op === Op.findTime ? log.findByTime(command.offset) : log.findMaxTimestamp()
+      if (location === null) return
+      reply.baseOffset = location.baseOffset
+      if (location.bytes > command.maxBytes) {
+        reply.neededBytes = location.bytes
+        return
+      }
+      const start = command.arenaOffset
+      const into = link.responses.subarray(start, start + location.bytes)
+      reply.length = log.readAt(location, into)
+    } catch {
+      // The disk's failure to read is this request's misfortune, not the thread's.
+      reply.errorCode = Errors.KAFKA_STORAGE_ERROR
     }
-    const start = command.arenaOffset
-    const into = link.responses.subarray(start, start + location.bytes)
-    reply.length = log.readAt(location, into)
   }
 
   #reply(link: Link, reply: Reply): void {
     const at = link.replies.claim()
-    assert(at !== -1, 'a reply ring has room for every command and every notice')
+    ensure(at !== -1, 'a reply ring has room for every command and every notice')
     writeReply(link.replies.words, at, reply)
     link.unpublished++
   }
@@ -357,7 +365,7 @@ export class OwnerLoop {
       if (link.unpublished === 0) continue
       link.unpublished = 0
       link.replies.publish()
-      link.doorbell.ring()
+      if (link.doorbell.ring()) this.metrics.add(Metric.doorbells, 1)
     }
   }
 }

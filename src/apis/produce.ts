@@ -12,7 +12,7 @@ import { emptyOffsetView } from '../partitions/offset-table.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { Errors, errorName } from '../protocol/errors.ts'
 import { Produce } from '../protocol/messages/produce.ts'
-import { recordCountAt } from '../protocol/record-batch.ts'
+import { BATCH_HEADER_BYTES, recordCountAt } from '../protocol/record-batch.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Reply } from '../ring/commands.ts'
 import type { Services } from '../services.ts'
@@ -25,6 +25,9 @@ type ResponseRow = Response['responses'][number]['partitionResponses'][number]
 
 const acksAll = -1
 const view = emptyOffsetView()
+/** Shared by all answers: nothing is ever put in. */
+const noRecordErrors: ResponseRow['recordErrors'] = []
+const noEndpoints: Response['nodeEndpoints'] = []
 
 export const produce: ApiRow<Request, Response> = {
   schema: Produce,
@@ -37,109 +40,117 @@ export const produce: ApiRow<Request, Response> = {
   },
 }
 
+/** One partition of a request: its row of the answer, and who waits for the owner's reply and for the flush. */
+class ProduceRow implements ResponseRow {
+  index: number
+  errorCode: number = Errors.NONE
+  baseOffset = -1
+  logAppendTimeMs = -1
+  logStartOffset = -1
+  recordErrors = noRecordErrors
+  errorMessage: string | null = null
+  currentLeader = null
+  readonly #operation: ProduceOperation
+  #partition: Partition | null = null
+
+  constructor(index: number, operation: ProduceOperation) {
+    this.index = index
+    this.#operation = operation
+  }
+
+  append(partition: Partition, records: Uint8Array, call: PendingCall, services: Services): void {
+    const { block, apiVersion } = call
+    if (block === null) throw new Error('a produce request lies in the arena')
+    this.#partition = partition
+    const { metrics, dispatcher } = services
+    metrics.add(Metric.producedBytes, records.length)
+    if (records.length >= BATCH_HEADER_BYTES) {
+      metrics.add(Metric.producedRecords, recordCountAt(records, 0))
+    }
+    const arenaOffset = block.arenaOffset + (records.byteOffset - block.bytes.byteOffset)
+    dispatcher.append(partition, block, arenaOffset, records.length, apiVersion, this, 0)
+  }
+
+  onReply(_row: number, reply: Reply): void {
+    if (reply.errorCode === Errors.NONE) this.#appended(reply)
+    else this.#close(reply.errorCode)
+  }
+
+  onDurable(_row: number, errorCode: number): void {
+    this.#close(errorCode)
+  }
+
+  fail(errorCode: number, services: Services): void {
+    this.errorCode = errorCode
+    this.baseOffset = -1
+    this.logAppendTimeMs = -1
+    this.logStartOffset = -1
+    this.errorMessage = errorName(errorCode)
+    services.metrics.add(Metric.produceErrors, 1)
+  }
+
+  #appended(reply: Reply): void {
+    const { services, request } = this.#operation
+    const partition = this.#partition as Partition
+    const { slot, generation } = partition
+    this.baseOffset = reply.baseOffset
+    this.logAppendTimeMs = reply.timestampMs
+    const isOpen = services.offsets.read(slot, generation, view)
+    if (isOpen) this.logStartOffset = view.logStart
+    if (request.acks !== acksAll) this.#close(Errors.NONE)
+    // Deleted or closed meanwhile: nobody will ever tell whether the flush has passed it.
+    else if (!isOpen) this.#close(unavailableCode(partition))
+    else if (view.highWatermark >= reply.endOffset) this.#close(Errors.NONE)
+    else {
+      const timeoutMs = Math.max(1, request.timeoutMs)
+      services.dispatcher.purgatory.waitDurable(slot, reply.endOffset, timeoutMs, this, 0)
+    }
+  }
+
+  #close(errorCode: number): void {
+    if (errorCode !== Errors.NONE) this.fail(errorCode, this.#operation.services)
+    this.#operation.closeOne()
+  }
+}
+
 class ProduceOperation {
-  readonly #request: Request
+  readonly request: Request
+  readonly services: Services
   readonly #call: PendingCall
-  readonly #services: Services
   readonly #response: Response
-  readonly #rows: ResponseRow[] = []
-  readonly #partitions: (Partition | null)[] = []
+  /** Rows that are not settled, and one for `start` itself. */
   #open = 1
 
   constructor(request: Request, call: PendingCall, services: Services) {
-    this.#request = request
+    this.request = request
+    this.services = services
     this.#call = call
-    this.#services = services
-    this.#response = { responses: [], throttleTimeMs: 0, nodeEndpoints: [] }
+    const responses = new Array(request.topicData.length)
+    this.#response = { responses, throttleTimeMs: 0, nodeEndpoints: noEndpoints }
     if (request.acks === 0) call.expectsResponse = false
   }
 
   start(): void {
-    const { acks, transactionalId, topicData } = this.#request
-    let refusal: number = Errors.NONE
-    if (acks < acksAll || acks > 1) refusal = Errors.INVALID_REQUIRED_ACKS
-    else if (transactionalId !== null) refusal = Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-    for (const { name, partitionData } of topicData) {
-      const partitionResponses: ResponseRow[] = []
-      this.#response.responses.push({ name, partitionResponses })
-      const topic = this.#services.topics.get(name)
-      for (const { index, records } of partitionData) {
-        const row = newRow(index)
-        partitionResponses.push(row)
-        const partition = topic?.partitions[index]
-        if (refusal !== Errors.NONE) this.#fail(row, refusal)
-        else if (partition === undefined) this.#fail(row, Errors.UNKNOWN_TOPIC_OR_PARTITION)
-        else if (partition.state !== 'online') this.#fail(row, unavailableCode(partition))
-        else if (records === null || records.length === 0) this.#fail(row, Errors.INVALID_RECORD)
-        else this.#append(row, partition, records)
+    const { topicData } = this.request
+    const refusal = this.#refusal()
+    for (let i = 0; i < topicData.length; i++) {
+      const { name, partitionData } = topicData[i]
+      const topic = this.services.topics.get(name)
+      const partitionResponses = new Array(partitionData.length)
+      this.#response.responses[i] = { name, partitionResponses }
+      for (let j = 0; j < partitionData.length; j++) {
+        const { index, records } = partitionData[j]
+        const row = new ProduceRow(index, this)
+        partitionResponses[j] = row
+        this.#startRow(row, topic?.partitions[index], records, refusal)
       }
     }
-    this.#closeOne()
+    this.closeOne()
   }
 
-  onReply(index: number, reply: Reply): void {
-    const row = this.#rows[index] as ResponseRow
-    const partition = this.#partitions[index] as Partition
-    if (reply.errorCode !== Errors.NONE) {
-      this.#fail(row, reply.errorCode)
-      this.#closeOne()
-      return
-    }
-    row.baseOffset = reply.baseOffset
-    row.logAppendTimeMs = reply.timestampMs
-    const { offsets, dispatcher } = this.#services
-    const isOpen = offsets.read(partition.slot, partition.generation, view)
-    if (isOpen) row.logStartOffset = view.logStart
-    if (this.#request.acks === acksAll) {
-      if (isOpen && view.highWatermark < reply.endOffset) {
-        const timeoutMs = Math.max(1, this.#request.timeoutMs)
-        dispatcher.purgatory.waitDurable(partition.slot, reply.endOffset, timeoutMs, this, index)
-        return
-      }
-      // Deleted or closed meanwhile: nobody will ever tell whether the flush has passed it.
-      if (!isOpen) this.#fail(row, unavailableCode(partition))
-    }
-    this.#closeOne()
-  }
-
-  onDurable(index: number, errorCode: number): void {
-    if (errorCode !== Errors.NONE) this.#fail(this.#rows[index] as ResponseRow, errorCode)
-    this.#closeOne()
-  }
-
-  #append(row: ResponseRow, partition: Partition, records: Uint8Array): void {
-    const block = this.#call.block
-    if (block === null) throw new Error('a produce request lies in the arena')
-    this.#open++
-    const index = this.#rows.push(row) - 1
-    this.#partitions.push(partition)
-    const offset = block.arenaOffset + (records.byteOffset - block.bytes.byteOffset)
-    const metrics = this.#services.metrics
-    metrics.add(Metric.producedBytes, records.length)
-    if (records.length >= 61) metrics.add(Metric.producedRecords, recordCountAt(records, 0))
-    this.#services.dispatcher.append(
-      partition,
-      block,
-      offset,
-      records.length,
-      this.#call.apiVersion,
-      this,
-      index,
-    )
-  }
-
-  #fail(row: ResponseRow, errorCode: number): void {
-    row.errorCode = errorCode
-    row.baseOffset = -1
-    row.logAppendTimeMs = -1
-    row.logStartOffset = -1
-    if (errorCode !== Errors.NONE) row.errorMessage = errorName(errorCode)
-    this.#services.metrics.add(Metric.produceErrors, 1)
-  }
-
-  #closeOne(): void {
+  closeOne(): void {
     if (--this.#open > 0) return
-    if (this.#request.acks !== 0) {
+    if (this.request.acks !== 0) {
       this.#call.respond(this.#response)
       return
     }
@@ -148,17 +159,27 @@ class ProduceOperation {
       .find(row => row.errorCode !== Errors.NONE)
     this.#call.finishSilently(failed === undefined ? null : errorName(failed.errorCode))
   }
-}
 
-function newRow(index: number): ResponseRow {
-  return {
-    index,
-    errorCode: Errors.NONE,
-    baseOffset: -1,
-    logAppendTimeMs: -1,
-    logStartOffset: -1,
-    recordErrors: [],
-    errorMessage: null,
-    currentLeader: null,
+  #refusal(): number {
+    const { acks, transactionalId } = this.request
+    if (acks < acksAll || acks > 1) return Errors.INVALID_REQUIRED_ACKS
+    return transactionalId === null ? Errors.NONE : Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+  }
+
+  #startRow(
+    row: ProduceRow,
+    partition: Partition | undefined,
+    records: Uint8Array | null,
+    refusal: number,
+  ): void {
+    const { services } = this
+    if (refusal !== Errors.NONE) row.fail(refusal, services)
+    else if (partition === undefined) row.fail(Errors.UNKNOWN_TOPIC_OR_PARTITION, services)
+    else if (partition.state !== 'online') row.fail(unavailableCode(partition), services)
+    else if (records === null || records.length === 0) row.fail(Errors.INVALID_RECORD, services)
+    else {
+      this.#open++
+      row.append(partition, records, this.#call, services)
+    }
   }
 }

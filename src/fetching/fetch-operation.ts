@@ -31,7 +31,7 @@ import {
 const shareBytesMin = 64 * 1024
 /** A fetch that waits for min.bytes reads at most this often: what it has read so far is read again. */
 const retryMs = 5
-/** Records that are there are worth this wait for space, whatever `maxWaitMs`: an empty answer is asked again at once. */
+/** Records that are there are worth this wait for space, whatever `maxWaitMs`: an empty answer only costs another. */
 const roomWaitMs = 5000
 const view = emptyOffsetView()
 

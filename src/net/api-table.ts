@@ -3,7 +3,7 @@
  * apis/index.ts; ApiVersions is answered from the same rows.
  */
 import type { ApiRow } from '../apis/api-row.ts'
-import { requestsOf } from '../metrics.ts'
+import { requestsOf, secondsOf } from '../metrics.ts'
 import { type Codec, codec } from '../protocol/compile.ts'
 import type { ApiSchema } from '../protocol/schema.ts'
 
@@ -14,6 +14,7 @@ export class ServedApi {
   readonly min: number
   readonly max: number
   readonly requestsMetric: number
+  readonly secondsMetric: number
   readonly #codecs: ({ request: Codec<unknown>; response: Codec<unknown> } | undefined)[] = []
 
   constructor(row: ApiRow<unknown, unknown>) {
@@ -23,6 +24,7 @@ export class ServedApi {
     this.min = row.schema.versions[0]
     this.max = row.schema.versions[1]
     this.requestsMetric = requestsOf(this.key)
+    this.secondsMetric = secondsOf(this.schema.name)
   }
 
   serves(version: number): boolean {

@@ -66,7 +66,7 @@ export function retarget(socket: net.Socket, path: ReadPath, view: Uint8Array): 
   handle?.useUserBuffer?.(view)
 }
 
-/** Bytes the system has taken for sending so far. Grows while one large write is under way, which no public count does. */
+/** Bytes the system has taken for sending. Grows while one large write is under way, which no public count does. */
 export function takenBytes(socket: net.Socket): number {
   const { _handle: handle, _bytesDispatched: dispatched } = socket as unknown as SocketInternals
   const queued = handle?.writeQueueSize

@@ -100,11 +100,13 @@ export class BlockPool {
     return this.#arena.usedBytes + this.#arena.freeBytes
   }
 
-  /** A block of at least `sizeBytes`, attached, or null while the arena is full. */
-  allocate(sizeBytes: number): Block | null {
+  /** A block of at least `sizeBytes`, attached, or null while the arena is full. `replaced` goes back right after. */
+  allocate(sizeBytes: number, replaced: Block | null = null): Block | null {
     const budget = sizeBytes < this.#largeBytesMin ? this.#bulk : this.#large
     if (this.#waiting.size === 0) budget.waits = false
-    const fits = budget.usedBytes === 0 || budget.usedBytes + sizeBytes <= budget.maxBytes
+    const givenBack = replaced?.budget === budget ? replaced.region.sizeBytes : 0
+    const othersBytes = budget.usedBytes - givenBack
+    const fits = othersBytes === 0 || othersBytes + sizeBytes <= budget.maxBytes
     const block = fits && !budget.waits ? this.#take(sizeBytes, budget) : null
     if (block === null) budget.waits = true
     return block

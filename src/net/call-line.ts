@@ -8,25 +8,27 @@
 import { ensure } from '../ring/ensure.ts'
 import type { PendingCall } from './pending-call.ts'
 
-/** Places of calls that are gone, above which the array is cut. */
+/** Places of calls that are gone, above which the others move down. */
 const goneMax = 1024
 
 export class CallLine {
-  readonly #calls: PendingCall[] = []
+  /** Places [#first, #end) are taken. The array never shrinks: growing anew at every request costs more. */
+  readonly #calls: (PendingCall | undefined)[] = []
   #first = 0
+  #end = 0
   inFlightCalls = 0
   inFlightBytes = 0
 
   add(call: PendingCall): void {
-    this.#calls.push(call)
+    this.#calls[this.#end++] = call
     this.inFlightCalls++
     this.inFlightBytes += call.requestBytes
   }
 
   /** The newest call turned out to be one that gets no answer. */
   leave(call: PendingCall): void {
-    ensure(this.#calls.at(-1) === call, 'an acks=0 call says so before it returns')
-    this.#calls.pop()
+    ensure(this.#calls[this.#end - 1] === call, 'an acks=0 call says so before it returns')
+    this.#calls[--this.#end] = undefined
   }
 
   settle(call: PendingCall): void {
@@ -40,21 +42,24 @@ export class CallLine {
   }
 
   removeFront(): void {
-    this.#first++
-    if (this.#first === this.#calls.length) {
-      this.#calls.length = 0
+    this.#calls[this.#first++] = undefined
+    if (this.#first === this.#end) {
       this.#first = 0
+      this.#end = 0
     } else if (this.#first > goneMax) {
-      this.#calls.splice(0, this.#first)
+      this.#calls.copyWithin(0, this.#first, this.#end)
+      this.#calls.fill(undefined, this.#end - this.#first, this.#end)
+      this.#end -= this.#first
       this.#first = 0
     }
   }
 
   /** Empties the line. @returns who stood in it */
   clear(): PendingCall[] {
-    const left = this.#calls.slice(this.#first)
+    const left = this.#calls.slice(this.#first, this.#end) as PendingCall[]
     this.#calls.length = 0
     this.#first = 0
+    this.#end = 0
     return left
   }
 }

@@ -9,12 +9,11 @@ import type { Socket } from 'node:net'
 import type { Principal } from '../apis/api-row.ts'
 import { unknownVersion } from '../apis/api-versions.ts'
 import { labelled, Metric } from '../metrics.ts'
-import { ProtocolError, Reader, type Writer } from '../protocol/bytes.ts'
+import { Reader, type Writer } from '../protocol/bytes.ts'
 import { type RequestHeader, readRequestHeader, writeResponseHeader } from '../protocol/headers.ts'
 import { ApiVersions } from '../protocol/messages/api-versions.ts'
 import { Fetch } from '../protocol/messages/fetch.ts'
 import { Produce } from '../protocol/messages/produce.ts'
-import type { Region } from '../ring/arena.ts'
 import type { ServedApi } from './api-table.ts'
 import {
   attachSink,
@@ -53,12 +52,12 @@ export class Connection implements ReadSink {
   readonly remoteHost: string
   readonly principal: Principal = anonymous
   closed = false
+  readonly line = new CallLine()
   readonly #listener: Listener
   readonly #socket: Socket
   readonly #path: ReadPath
   readonly #decoder: FrameDecoder
   readonly #output: OutputQueue
-  readonly #line = new CallLine()
   /** One at a time: what they read would otherwise pile up behind the first one's long poll. */
   #fetchCalls = 0
   #muted = 0
@@ -133,10 +132,10 @@ export class Connection implements ReadSink {
       this.#reject('the peer takes no answers', null, 'slow')
     } else if (this.#watch.isFrameStalled(nowMs, pendingBytes, this.#listener.stallMsMax())) {
       this.#reject('stalled in mid-frame', null, 'slow')
-    } else if (idleMs > limits.idleMs && this.#line.inFlightCalls === 0) {
+    } else if (idleMs > limits.idleMs && this.line.inFlightCalls === 0) {
       this.close('idle')
     } else if (this.#muted === 0 && (idleMs > demoteAfterMs || blocks.waiterCount > 0)) {
-      this.#decoder.demote()
+      this.#decoder.demote(idleMs > demoteAfterMs && blocks.waiterCount > 0)
       retarget(this.#socket, this.#path, this.target())
     }
   }
@@ -165,7 +164,7 @@ export class Connection implements ReadSink {
     this.#socket.destroy()
     this.#decoder.close()
     this.#output.discard()
-    for (const call of this.#line.clear()) {
+    for (const call of this.line.clear()) {
       if (call.pieces !== null) this.#release(call)
       else call.onAbandoned?.()
     }
@@ -192,8 +191,7 @@ export class Connection implements ReadSink {
         if (frame === null || !this.#accept(frame)) break
         this.#decoder.consume()
       }
-      if (this.closed || this.#ending !== null) return
-      if (!this.#decoder.settle()) this.#muteForArena()
+      if (!this.closed && this.#ending === null && !this.#decoder.settle()) this.#muteForArena()
     } catch (error) {
       if (error instanceof FrameSizeError) this.#rejectFrameSize(error)
       else if (error instanceof RangeError)
@@ -204,17 +202,17 @@ export class Connection implements ReadSink {
     }
   }
 
-  /** Starts one request. False when it must wait for arena space; nothing was done then. */
+  /** Starts one request. False when it must wait, or was refused; nothing was done then. */
   #accept(frame: Frame): boolean {
     reader.reset(frame.bytes, frame.start, frame.end)
     readRequestHeader(reader, this.#listener.apis.isFlexible, header)
     const api = this.#listener.apis.get(header.apiKey)
-    if (api === undefined) throw new ProtocolError(`unknown API key ${header.apiKey}`)
+    if (api === undefined) return this.#refuse(`unknown API key ${header.apiKey}`)
     if (!api.serves(header.apiVersion)) {
       if (api.key !== ApiVersions.key) {
-        throw new ProtocolError(`${api.schema.name} version ${header.apiVersion} is not served`)
+        return this.#refuse(`${api.schema.name} version ${header.apiVersion} is not served`)
       }
-      this.#answerUnknownApiVersions(api, frame)
+      this.answer(this.#begin(api, 0, null, frame.end - frame.start), unknownVersion())
       return true
     }
     if (api.key === Fetch.key && this.#fetchCalls > 0) {
@@ -241,13 +239,10 @@ export class Connection implements ReadSink {
   }
 
   #start(api: ServedApi, block: Block | null, requestBytes: number): void {
-    const { apiVersion: version, correlationId: id, clientId } = header
-    const request = api.codec(version).request.read(reader)
-    const call = new PendingCall(this, api, version, id, clientId, block, requestBytes)
-    this.#watch.frames++
-    const line = this.#line
+    const request = api.codec(header.apiVersion).request.read(reader)
+    const call = this.#begin(api, header.apiVersion, block, requestBytes)
+    const { line } = this
     const { limits } = this.#listener
-    line.add(call)
     if (api.key === Fetch.key) this.#fetchCalls++
     if (line.inFlightCalls >= limits.requestsMax || line.inFlightBytes > limits.inFlightBytesMax) {
       this.#mute(Mute.inFlight)
@@ -273,12 +268,13 @@ export class Connection implements ReadSink {
     )
   }
 
-  #answerUnknownApiVersions(api: ServedApi, frame: Frame): void {
-    const requestBytes = frame.end - frame.start
-    const call = new PendingCall(this, api, 0, header.correlationId, null, null, requestBytes)
+  #begin(api: ServedApi, version: number, block: Block | null, requestBytes: number): PendingCall {
+    const { correlationId, clientId } = header
+    const call = new PendingCall(this, api, version, correlationId, clientId, block, requestBytes)
+    call.receivedMs = this.#watch.lastReadMs
     this.#watch.frames++
-    this.#line.add(call)
-    this.answer(call, unknownVersion())
+    this.line.add(call)
+    return call
   }
 
   /** Answers that leave at once are encoded in place; one that must wait keeps its pieces. */
@@ -287,7 +283,7 @@ export class Connection implements ReadSink {
     writer.begin()
     writeResponseHeader(writer, call.api.schema, call.apiVersion, call.correlationId)
     call.api.codec(call.apiVersion).response.write(writer, response)
-    if (this.#line.front !== call || !writer.endInPlace()) {
+    if (this.line.front !== call || !writer.endInPlace()) {
       call.pieces = writer.end()
       return
     }
@@ -297,10 +293,12 @@ export class Connection implements ReadSink {
 
   /** Moves every answer that is at the head of the line to the socket. */
   #sendDone(): void {
-    const line = this.#line
+    const line = this.line
+    const nowMs = this.#listener.clock.monotonicMs()
     for (let call = line.front; call !== undefined && call.pieces !== null; call = line.front) {
       this.#output.push(call.pieces, call.regions)
       line.removeFront()
+      this.#listener.metrics.observe(call.api.secondsMetric, (nowMs - call.receivedMs) / 1000)
       this.#settleCall(call)
       if (!this.#dirty) {
         this.#dirty = true
@@ -310,7 +308,7 @@ export class Connection implements ReadSink {
   }
 
   #settleCall(call: PendingCall): void {
-    const line = this.#line
+    const line = this.line
     line.settle(call)
     if ((this.#muted & Mute.inFlight) !== 0) {
       const { requestsMax, inFlightBytesMax } = this.#listener.limits
@@ -336,7 +334,7 @@ export class Connection implements ReadSink {
     this.#chunks = []
     retarget(this.#socket, this.#path, this.target())
     resumeReading(this.#socket)
-    if (this.#line.inFlightCalls === 0) this.#endSocket()
+    if (this.line.inFlightCalls === 0) this.#endSocket()
   }
 
   #endSocket(): void {
@@ -346,9 +344,8 @@ export class Connection implements ReadSink {
   }
 
   #release(call: PendingCall): void {
-    const regions: Region[] | null = call.regions
+    if (call.regions !== null) this.#listener.freeRegions(call.regions)
     call.regions = null
-    if (regions !== null) this.#listener.freeRegions(regions)
   }
 
   readonly #retryArena = (): void => this.#unmute(Mute.arena)
@@ -386,6 +383,11 @@ export class Connection implements ReadSink {
     const limit = this.#listener.limits.frameBytesMax
     const why = `frame size ${error.sizeBytes} is outside 0..${limit} (socket.request.max.bytes)`
     this.#reject(why, 'size', 'protocol')
+  }
+
+  #refuse(why: string): false {
+    this.#reject(why, 'unsupported', 'protocol')
+    return false
   }
 
   #reject(why: string, frame: FrameReason | null, reason: CloseReason): void {

@@ -186,11 +186,18 @@ export class FrameDecoder {
     return this.#bulk ? this.#pool.staging.subarray(0, smallCarryBytes) : this.#pool.staging
   }
 
-  /** Gives an idle block back. Only between reads, and the socket must be pointed at the new `target()`. */
-  demote(): void {
-    if (this.#fill !== this.#pos) return
-    if (this.#block !== null) this.#dropBlock()
-    this.#bulk = false
+  /**
+   * Gives an idle block back; where space is short also one with the small beginning of a frame that does not go on.
+   * Only between reads, and the socket must be pointed at the new `target()`.
+   */
+  demote(isSpaceShort: boolean): void {
+    const left = this.#fill - this.#pos
+    if (left === 0) {
+      if (this.#block !== null) this.#dropBlock()
+      this.#bulk = false
+    } else if (isSpaceShort && this.#block !== null && left <= stagingBytes) {
+      this.#leaveBlock(left)
+    }
   }
 
   close(): void {
@@ -229,10 +236,16 @@ export class FrameDecoder {
     const isUnproven = announced > this.#trustedBytes && left < block.bytes.length / 2
     if (isUnproven && room >= smallCarryBytes) return true
     if (this.#moveToBlock(left)) return true
+    this.#leaveBlock(left)
+    return false
+  }
+
+  /** Moves the frame in the making out of the arena. */
+  #leaveBlock(left: number): void {
+    const block = this.#block
     this.#keepInCarry(left)
     this.#block = null
-    block.detach()
-    return false
+    block?.detach()
   }
 
   /** Copies the frame in the making to the start of a fresh block that can hold it. */
@@ -241,7 +254,7 @@ export class FrameDecoder {
     const wanted = Math.min(announced, Math.max(this.#trustedBytes, left * claimPerByte))
     const sizeBytes =
       wanted >= exactFrameBytes ? Math.max(wanted, left + smallCarryBytes) : blockBytes
-    const fresh = this.#pool.allocate(sizeBytes)
+    const fresh = this.#pool.allocate(sizeBytes, this.#block)
     if (fresh === null) {
       this.#starved = true
       return false

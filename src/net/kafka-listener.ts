@@ -78,6 +78,12 @@ export class Listener {
     return this.#connections.size
   }
 
+  get requestsInFlight(): number {
+    let count = 0
+    for (const connection of this.#connections) count += connection.line.inFlightCalls
+    return count
+  }
+
   /** Resolves to the real port. Rejects with the system's error (EADDRINUSE, EACCES, ...). */
   async listen(host: string, port: number): Promise<number> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
@@ -95,6 +101,7 @@ export class Listener {
   async close(graceMs: number): Promise<void> {
     if (this.#sweeping !== null) clearInterval(this.#sweeping)
     const stopped = new Promise<void>(resolve => this.#server.close(() => resolve()))
+    this.#dispatcher.drain()
     const timer = setTimeout(() => {
       for (const connection of this.#connections) connection.close('shutdown')
     }, graceMs)
@@ -134,6 +141,7 @@ export class Listener {
   #accept(socket: net.Socket): void {
     if (this.#connections.size >= this.limits.connectionsMax) {
       this.metrics.add(Metric.connectionsRejected, 1)
+      this.logPeer(socket.remoteAddress ?? '', 'max.connections are open')
       socket.destroy()
       return
     }
@@ -145,6 +153,7 @@ export class Listener {
   #sweep(): void {
     const nowMs = this.clock.monotonicMs()
     for (const connection of this.#connections) connection.sweep(nowMs)
+    this.blocks.releaseIdle()
     this.#dispatcher.purgatory.expire()
   }
 }

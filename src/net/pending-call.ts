@@ -17,6 +17,8 @@ export class PendingCall implements Call {
   /** Arena block that the request's bytes lie in; set for produce requests only. */
   readonly block: Block | null
   readonly requestBytes: number
+  /** Monotonic time of the read that completed it. */
+  receivedMs = 0
   /** False for acks=0: nothing is sent and the order of answers does not know this call. */
   expectsResponse = true
   /** The encoded answer, while it waits for earlier ones. */

@@ -159,12 +159,12 @@ export class Owner {
     if (next !== undefined && this.#tryClaim(next)) this.#overflow.shift()
   }
 
-  /** Makes queued commands visible and wakes the owner if it sleeps. */
-  publish(): void {
-    if (this.#unpublished === 0) return
+  /** Makes queued commands visible and wakes the owner if it sleeps; true when it did. */
+  publish(): boolean {
+    if (this.#unpublished === 0) return false
     this.#unpublished = 0
     this.#commands?.publish()
-    this.#doorbell?.ring()
+    return this.#doorbell?.ring() ?? false
   }
 
   /** Forgets everything queued at a dead incarnation. */

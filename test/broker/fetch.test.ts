@@ -1,4 +1,6 @@
-/** What a fetch answers: offsets in and out of range, epochs, sessions, rows, whole batches. Waiting: long-poll.test.ts. */
+/**
+ * What a fetch answers: offsets in and out of range, epochs, sessions, rows, whole batches. Waiting: long-poll.test.ts.
+ */
 import { describe, expect, test } from 'vitest'
 import { Errors } from '../../src/protocol/errors.ts'
 import { Fetch } from '../../src/protocol/messages/fetch.ts'

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, onTestFinished } from 'vitest'
 import { type Broker, startBrokerWith } from '../../src/broker.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import type { ReadPath } from '../../src/net/arena-socket.ts'
+import type { OwnerThreadOptions } from '../../src/partitions/owner.ts'
 import { Errors, errorName } from '../../src/protocol/errors.ts'
 import { CreateTopics } from '../../src/protocol/messages/create-topics.ts'
 import { Fetch } from '../../src/protocol/messages/fetch.ts'
@@ -30,6 +31,7 @@ export interface TestBrokerOptions {
   /** Without it: a temporary directory that close() removes. */
   readonly dataDirectory?: string
   readonly set?: Readonly<Record<string, string | number | boolean>>
+  readonly ownerThreads?: OwnerThreadOptions
 }
 
 /** Starts a broker on free ports; the caller closes it. */
@@ -52,6 +54,7 @@ export async function launchBroker(options: TestBrokerOptions = {}): Promise<Bro
     http: options.http ?? false,
     readPath: options.readPath,
     temporaryDirectory: temporary,
+    ownerThreads: options.ownerThreads,
   })
 }
 

@@ -5,9 +5,9 @@ import { Producer } from '../../src/client/producer.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { Fetch } from '../../src/protocol/messages/fetch.ts'
 import { Produce } from '../../src/protocol/messages/produce.ts'
+import { parsePrometheus } from '../http/prometheus-text.ts'
 import { makeTempDirectory } from '../support/temp-directory.ts'
 import type { WireClient } from '../support/wire-client.ts'
-import { parsePrometheus } from '../http/prometheus-text.ts'
 import {
   batchOf,
   connect,
@@ -39,7 +39,7 @@ describe('eight partitions over two owner threads', () => {
   test('are spread evenly, and both threads do the work', async () => {
     const client = await connect(broker())
     const topic = await createTopic(client, { partitions: 8 })
-    expect(ownersOf(topic).sort()).toEqual([0, 0, 0, 0, 1, 1, 1, 1])
+    expect(ownersOf(topic).toSorted((a, b) => a - b)).toEqual([0, 0, 0, 0, 1, 1, 1, 1])
     const before = await busySeconds()
     const owners = [...before.keys()].filter(thread => /\d/.test(thread))
     expect(owners).toHaveLength(2)

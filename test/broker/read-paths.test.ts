@@ -188,7 +188,9 @@ describe.each(['direct', 'copy'] as const)('%s, with arenas of 4 MiB', readPath 
     const idle = await Promise.all(Array.from({ length: 8 }, () => connect(small)))
     const held = idle.flatMap(reader => {
       reader.socket.pause()
-      return [0, 1, 2, 3, 4, 5].map(offset => fetchRow(reader, topic, { offset, maxWaitMs: 60_000 }))
+      return [0, 1, 2, 3, 4, 5].map(offset =>
+        fetchRow(reader, topic, { offset, maxWaitMs: 60_000 }),
+      )
     })
     const stored = Array.from({ length: 20 }, (_, i) =>
       store(client, topic, batchOfBytes(50 + i, [300_000])),

@@ -8,25 +8,20 @@ const nameless = { clientSoftwareName: '', clientSoftwareVersion: '' }
 describe('HTTP on the Kafka port', () => {
   const broker = sharedBroker({ http: true })
 
-  test.each([
-    'GET',
-    'HEAD',
-    'POST',
-    'PUT',
-    'PATCH',
-    'DELETE',
-    'OPTIONS',
-  ])('%s gets a 400 that names the HTTP port', async method => {
-    const client = await connect(broker())
-    client.write(Buffer.from(`${method} /topics HTTP/1.1\r\nHost: x\r\n\r\n`))
-    client.socket.end()
-    const answer = String(await client.drain())
-    const [head, body] = answer.split('\r\n\r\n')
-    expect(head).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
-    expect(head).toMatch(new RegExp(`^Content-Length: ${Buffer.byteLength(body)}$`, 'im'))
-    expect(broker().httpUrl).toMatch(/^http:/)
-    expect(body).toContain(broker().httpUrl)
-  })
+  test.each(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'])(
+    '%s gets a 400 that names the HTTP port',
+    async method => {
+      const client = await connect(broker())
+      client.write(Buffer.from(`${method} /topics HTTP/1.1\r\nHost: x\r\n\r\n`))
+      client.socket.end()
+      const answer = String(await client.drain())
+      const [head, body] = answer.split('\r\n\r\n')
+      expect(head).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/)
+      expect(head).toMatch(new RegExp(`^Content-Length: ${Buffer.byteLength(body)}$`, 'im'))
+      expect(broker().httpUrl).toMatch(/^http:/)
+      expect(body).toContain(broker().httpUrl)
+    },
+  )
 
   test('an ordinary HTTP client understands the answer', async () => {
     const answer = await fetch(`http://${broker().bootstrap}/metrics`)

@@ -1,13 +1,15 @@
 /**
  * Says after the run which tests were skipped, why, and what brings the missing part: the note that
- * test/support/requires.ts gave to `context.skip`. vitest's own reporters show only a number.
+ * test/support/requires.ts gave to `context.skip`, else the title of the outermost `describe`, which then says it.
+ * vitest's own reporters show only a number.
  */
 import type { Reporter, TestCase, TestModule, Vitest } from 'vitest/node'
 
 /** Why this test was skipped, as one line; null when it was not. */
 function skipReason(test: TestCase): string | null {
   const result = test.result()
-  return result.state === 'skipped' ? (result.note ?? `no reason given: ${test.fullName}`) : null
+  if (result.state !== 'skipped') return null
+  return result.note ?? test.fullName.split(' > ')[0] ?? ''
 }
 
 export default class SkipReporter implements Reporter {

@@ -27,7 +27,7 @@ export class Checkpoints {
   /** The log end when all of it is synced and nothing is staged, else -1. */
   readonly #idleEnd: () => number
   /** Of the window files on disk, ascending. */
-  readonly #offsets: number[]
+  #offsets: readonly number[]
   #bytesSince = 0
   #captured: Buffer | null = null
   #capturedOffset = -1
@@ -45,7 +45,7 @@ export class Checkpoints {
     this.#clock = env.clock
     this.#directory = directory
     this.#producers = producers
-    this.#offsets = [...windowOffsets]
+    this.#offsets = windowOffsets
     this.#idleEnd = idleEnd
   }
 
@@ -77,8 +77,12 @@ export class Checkpoints {
 
   /** Everything up to `offset`, the log end, is synced. */
   write(offset: number): void {
-    if (this.#offsets.at(-1) === offset && this.#bytesSince === 0) return
     this.#write(offset, this.#encode(offset))
+  }
+
+  /** The same before the log closes: an idle log has it on disk already. */
+  maybeWriteLast(offset: number): void {
+    if (this.#offsets.at(-1) !== offset || this.#bytesSince > 0) this.write(offset)
   }
 
   #encode(offset: number): Buffer {
@@ -94,16 +98,17 @@ export class Checkpoints {
     this.#isTimeUp = false
   }
 
-  /** Keeps the file before the newest, in case a crash tears that one. */
+  /** Keeps the file before the newest, in case a crash tears that one. One beyond the end can only be a damaged one. */
   #write(offset: number, bytes: Buffer): void {
-    if (this.#offsets.at(-1) === offset) this.#offsets.pop()
     try {
       replaceFile(this.#disk, logFilePath(this.#directory, offset, 'window'), bytes)
-      this.#offsets.push(offset)
-      while (this.#offsets.length > 2) {
-        const oldest = this.#offsets.shift()!
-        unlinkIfThere(this.#disk, logFilePath(this.#directory, oldest, 'window'))
+      const before = this.#offsets.filter(other => other < offset)
+      const kept = [...before.slice(-1), offset]
+      for (const other of this.#offsets) {
+        if (kept.includes(other)) continue
+        unlinkIfThere(this.#disk, logFilePath(this.#directory, other, 'window'))
       }
+      this.#offsets = kept
     } catch {
       // A torn file fails its checksum, and the one before it still stands.
     }

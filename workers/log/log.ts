@@ -101,7 +101,7 @@ export class PartitionLog implements Flushable, Readable {
       loaded.windowOffsets,
       () => this.#idleEnd(),
     )
-    if (loaded.isRecovered) this.#checkpoints.write(loaded.logEndOffset)
+    if (loaded.isCheckpointDue) this.#checkpoints.write(loaded.logEndOffset)
     this.#snapshotOffsets = loaded.snapshotOffsets
     this.#readableSegment = this.active
     this.#readablePosition = this.active.sizeBytes
@@ -317,7 +317,7 @@ export class PartitionLog implements Flushable, Readable {
     this.#checkpoints.stop()
     if (isClean) {
       this.active.saveIndexes()
-      this.#checkpoints.write(this.offsets.logEnd)
+      this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
       this.#checkpoints.writeSnapshot(this.offsets.logEnd, this.#snapshotOffsets)
     }
     for (const segment of this.segments) segment.closeFile()

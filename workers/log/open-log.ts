@@ -35,7 +35,8 @@ export interface LoadedLog {
   readonly isActiveNew: boolean
   /** Where the directory's own name is not synced yet. */
   readonly newParent: string | null
-  readonly isRecovered: boolean
+  /** Everything is proven up to the log end and no window file says so. */
+  readonly isCheckpointDue: boolean
   /** Scanned again, and cut off. */
   readonly recoveredBytes: number
   readonly truncatedBytes: number
@@ -78,7 +79,7 @@ function createLog(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog {
     snapshotOffsets: listing.snapshot,
     isActiveNew: true,
     newParent: dirname(directory),
-    isRecovered: false,
+    isCheckpointDue: false,
     recoveredBytes: 0,
     truncatedBytes: 0,
   }
@@ -108,7 +109,7 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog |
     snapshotOffsets: listing.snapshot,
     isActiveNew: false,
     newParent: null,
-    isRecovered: false,
+    isCheckpointDue: window?.offset !== logEndOffset,
     recoveredBytes: 0,
     truncatedBytes: 0,
   }
@@ -177,7 +178,7 @@ function loadRecovered(spec: PartitionSpec, env: Env): LoadedLog {
     snapshotOffsets: listing.snapshot,
     isActiveNew,
     newParent: null,
-    isRecovered: true,
+    isCheckpointDue: true,
     recoveredBytes: verdict.segments.reduce((sum, segment) => sum + segment.fileBytes, 0),
     truncatedBytes,
   }

@@ -62,32 +62,48 @@ export function recoverLog(disk: Disk, input: RecoveryInput): RecoveryVerdict {
   const window = newestWindow(disk, directory, listing.window)
   const proven: Proven = {
     offset: Math.max(input.recoveryPoint, window?.offset ?? 0),
-    checkFromOffset: window?.offset ?? input.recoveryPoint,
+    checkFromOffset: window?.offset ?? 0,
     endOffset: window?.offset ?? 0,
   }
   const first = listing.log.findLastIndex(base => base <= proven.offset)
   const tail = listing.log.slice(Math.max(0, first))
   if (tail.length === 0) return { segments: [] }
   const producersAt = rebuildProducers(disk, directory, listing, window, tail[0], input.nowMs)
-  const verdicts: Finding[] = []
+  const kept: Finding[] = []
+  const leftOut: Finding[] = []
   let expected = tail[0]
   let isCut = false
-  for (const [index, baseOffset] of tail.entries()) {
+  for (const baseOffset of tail) {
     // A hole below the proven offset is rot and stays; above it the log ends where it stops being dense. What was cut
     // off a segment matters only if offsets are missing then.
     isCut ||= baseOffset < expected || (baseOffset > expected && baseOffset > proven.offset)
     if (isCut) {
-      verdicts.push(leaveOut(disk, directory, baseOffset, expected))
+      leftOut.push(leaveOut(disk, directory, baseOffset, expected))
       continue
     }
-    const isLast = index === tail.length - 1
-    const verdict = recoverSegment(disk, input, baseOffset, proven, producersAt, isLast)
-    verdicts.push(verdict)
+    const verdict = recoverSegment(disk, input, baseOffset, proven, producersAt)
+    kept.push(verdict)
     expected = verdict.nextOffset
   }
-  const path = temporaryPath(input.temporaryDirectory, expected, 'window')
-  replaceFile(disk, path, encodeWindow(producersAt.producers, expected))
-  return { segments: verdicts }
+  kept.push(finish(kept.pop()!, proven))
+  const { nextOffset } = kept.at(-1)!
+  const path = temporaryPath(input.temporaryDirectory, nextOffset, 'window')
+  replaceFile(disk, path, encodeWindow(producersAt.producers, nextOffset))
+  return { segments: [...kept, ...leftOut] }
+}
+
+/** The last segment of the log decides where it goes on. */
+function finish(last: Finding, { endOffset }: Proven): Finding {
+  const { baseOffset, nextOffset, error } = last
+  if (nextOffset < endOffset) {
+    // What was acknowledged once is never given out again, even if it is gone.
+    const gone = `rot: offsets ${nextOffset} to ${endOffset - 1} were synced and are gone`
+    return { ...last, nextOffset: endOffset, error: error ?? gone }
+  }
+  if (nextOffset > baseOffset || last.validBytes === 0) return last
+  // Nothing of the log is in here, and the next segment will have the same name: the file has to go.
+  const useless = 'suspect: holds nothing of this log'
+  return { ...last, validBytes: 0, unprovenPosition: 0, error: useless }
 }
 
 function recoverSegment(
@@ -96,7 +112,6 @@ function recoverSegment(
   baseOffset: number,
   proven: Proven,
   { producers, offset: producersOffset }: ProducersAt,
-  isLast: boolean,
 ): Finding {
   const offsetIndexPath = temporaryPath(input.temporaryDirectory, baseOffset, 'index')
   const timeIndexPath = temporaryPath(input.temporaryDirectory, baseOffset, 'timeindex')
@@ -121,26 +136,20 @@ function recoverSegment(
   })
   producers.confirm()
   if (batches > 0) indexes.save()
-  // What was acknowledged once is never given out again, even if it is gone.
-  const isShort = isLast && scan.ending === 'whole' && scan.nextOffset < proven.endOffset
-  const nextOffset = isShort ? proven.endOffset : scan.nextOffset
-  // Nothing of the log is in here and the next segment would have the same name: the file has to go.
-  const isUseless = isLast && nextOffset === baseOffset && scan.validBytes > 0
-  const validBytes = isUseless ? 0 : scan.validBytes
   return {
     baseOffset,
-    validBytes,
-    unprovenPosition: Math.min(unprovenPosition, validBytes),
+    validBytes: scan.validBytes,
+    unprovenPosition: Math.min(unprovenPosition, scan.validBytes),
     fileBytes: scan.fileBytes,
-    nextOffset,
+    nextOffset: scan.nextOffset,
     maxTimestampMs: indexes.maxTimestampMs,
     offsetIndexPath: batches > 0 ? offsetIndexPath : null,
     timeIndexPath: batches > 0 ? timeIndexPath : null,
-    error: isUseless ? 'suspect: holds nothing of this log' : describe(scan, nextOffset),
+    error: describe(scan),
   }
 }
 
-function describe(scan: SegmentScan, nextOffset: number): string | null {
+function describe(scan: SegmentScan): string | null {
   const cutBytes = scan.fileBytes - scan.validBytes
   if (scan.ending === 'torn') {
     return `torn: ${cutBytes} bytes from position ${scan.validBytes} on hold no whole batch`
@@ -149,9 +158,6 @@ function describe(scan: SegmentScan, nextOffset: number): string | null {
     return `suspect: a bad batch at position ${scan.validBytes}, valid ones behind it`
   }
   if (scan.rottenBytes > 0) return `rot: ${scan.rottenBytes} bytes below the synced end are bad`
-  if (nextOffset > scan.nextOffset) {
-    return `rot: offsets ${scan.nextOffset} to ${nextOffset - 1} were synced and are gone`
-  }
   return null
 }
 

@@ -18,6 +18,8 @@ import { readFully } from './files.ts'
 const WINDOW_BYTES = 1024 * 1024 + 64 * 1024
 const SEARCH_BYTES = 256 * 1024
 const MAGIC_AT = 16
+/** Offsets of a segment lie this close to its base, or its index could not hold them. */
+const RELATIVE_OFFSET_MAX = 2 ** 31 - 1
 
 export type Ending = 'whole' | 'torn' | 'suspect'
 
@@ -57,13 +59,15 @@ function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
   const fileBytes = file.sizeBytes()
   const windowBytes = Math.max(BATCH_HEADER_BYTES, Math.min(WINDOW_BYTES, fileBytes))
   const cursor = new BatchCursor(windowBytes).start(file, 0, fileBytes)
+  const segmentEnd = input.firstOffset + RELATIVE_OFFSET_MAX
   let nextOffset = input.firstOffset
   let rottenBytes = 0
   let isBehindRot = false
   for (;;) {
     const step = cursor.look()
     if (step === 'end') break
-    if (step === 'batch' && isNext(cursor, nextOffset, input.checkFromOffset)) {
+    const isInReach = cursor.lastOffset <= segmentEnd
+    if (step === 'batch' && isInReach && isNext(cursor, nextOffset, input.checkFromOffset)) {
       nextOffset = cursor.lastOffset + 1
       input.onBatch(cursor, isBehindRot)
       isBehindRot = false
@@ -72,8 +76,9 @@ function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
     }
     const badAt = cursor.position
     const isRot = nextOffset < input.provenOffset
-    const offsetMax = isRot ? input.provenOffset : Number.MAX_SAFE_INTEGER
-    const goodAt = findBatch(cursor, file, badAt, fileBytes, nextOffset, offsetMax)
+    const baseOffsetMax = isRot ? input.provenOffset : segmentEnd
+    const wanted = { above: nextOffset, baseOffsetMax, lastOffsetMax: segmentEnd }
+    const goodAt = findBatch(cursor, file, badAt, fileBytes, wanted)
     if (!isRot) {
       const ending = goodAt < 0 ? 'torn' : 'suspect'
       return { validBytes: badAt, fileBytes, nextOffset, ending, rottenBytes }
@@ -92,8 +97,14 @@ function isNext(at: BatchCursor, nextOffset: number, checkFromOffset: number): b
   return at.baseOffset === nextOffset && (at.lastOffset < checkFromOffset || at.crcMatches())
 }
 
+interface Wanted {
+  readonly above: number
+  readonly baseOffsetMax: number
+  readonly lastOffsetMax: number
+}
+
 /**
- * Position of the first valid batch behind `badAt` with a base offset in (offset, offsetMax]; -1 when there is none.
+ * Position of the first valid batch behind `badAt` with a wanted base offset; -1 when there is none.
  * Looks first where the bad batch says that it ends: if only its records are damaged, what a producer put into them is
  * not taken for a batch of the log.
  */
@@ -102,15 +113,15 @@ function findBatch(
   file: DiskFile,
   badAt: number,
   fileBytes: number,
-  offset: number,
-  offsetMax: number,
+  wanted: Wanted,
 ): number {
   const isOurs = (position: number): boolean => {
     at.moveTo(position)
     return (
       at.look() === 'batch' &&
-      at.baseOffset > offset &&
-      at.baseOffset <= offsetMax &&
+      at.baseOffset > wanted.above &&
+      at.baseOffset <= wanted.baseOffsetMax &&
+      at.lastOffset <= wanted.lastOffsetMax &&
       at.crcMatches()
     )
   }
