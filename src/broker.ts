@@ -379,7 +379,11 @@ async function closeParts(parts: Parts): Promise<void> {
   const clean = await host.close()
   dispatcher.close()
   await tasks.close()
-  if (clean) await directory.putCleanMark()
+  if (clean) {
+    await directory.putCleanMark().catch((error: unknown) => {
+      parts.log.warn({ err: error }, 'clean stop was not marked: the next start checks the logs')
+    })
+  }
   await directory.close()
   parts.log.flush()
   if (hooks.temporaryDirectory !== undefined) {

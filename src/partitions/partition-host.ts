@@ -24,6 +24,8 @@ import type { RecoveryScans } from './recovery-scans.ts'
 
 const crashesMax = 5
 const crashWindowMs = 60_000
+/** Logs opened by one call of the control plane: the first ones serve while the last ones are still recovered. */
+const openAtOnce = 16
 
 export interface HostOptions {
   readonly dataDirectory: string
@@ -231,23 +233,23 @@ export class ThreadedPartitionHost implements PartitionHost {
     // The owner may die and come back meanwhile, and with it the partition under a newer generation: that one counts.
     const isCurrent = (hosted: Hosted): boolean =>
       hosted.partition.generation === generations.get(hosted)
-    const verdicts = await Promise.all(group.map(hosted => this.#verdict(hosted, recover)))
-    const specs = new Map<Hosted, PartitionSpec>()
-    group.forEach((hosted, i) => {
-      if (isCurrent(hosted)) specs.set(hosted, this.#spec(hosted, recover, verdicts[i]))
-    })
+    const verdicts = new Map<Hosted, RecoveryVerdict | null>()
+    await Promise.all(
+      group.map(async hosted => verdicts.set(hosted, await this.#verdict(hosted, recover))),
+    )
     const owner = this.owners[ownerIndex] as Owner
-    const results = await owner
-      .call(control => control.openPartitions([...specs.values()]))
-      .catch((error: Error) =>
-        [...specs.values()].map(({ slot }) => notOpened(slot, error.message)),
-      )
-    // It died over this: its exit has opened them again, unless it was the last time.
-    if (results === null && owner.alive) return
-    let i = 0
-    for (const [hosted, { slot }] of specs) {
-      const result = results?.[i++] ?? notOpened(slot, `owner thread ${ownerIndex} is down`)
-      if (isCurrent(hosted)) this.#settle(hosted.partition, result)
+    for (let at = 0; at < group.length; at += openAtOnce) {
+      const part = group.slice(at, at + openAtOnce).filter(isCurrent)
+      const specs = part.map(hosted => this.#spec(hosted, recover, verdicts.get(hosted) ?? null))
+      const results = await owner
+        .call(control => control.openPartitions(specs))
+        .catch((error: Error) => specs.map(({ slot }) => notOpened(slot, error.message)))
+      // It died over this: its exit has opened them again, unless it was the last time.
+      if (results === null && owner.alive) return
+      for (const [i, hosted] of part.entries()) {
+        const down = notOpened(hosted.partition.slot, `owner thread ${ownerIndex} is down`)
+        if (isCurrent(hosted)) this.#settle(hosted.partition, results?.[i] ?? down)
+      }
     }
   }
 

@@ -151,7 +151,7 @@ export class Segment implements Closable {
   /** Walks the headers and writes both indexes anew. */
   #rebuildIndexes(indexes: SegmentIndexes): void {
     indexes.clear()
-    scanSegment({
+    const { rottenBytes } = scanSegment({
       disk: this.#disk,
       path: this.path,
       firstOffset: this.baseOffset,
@@ -160,6 +160,7 @@ export class Segment implements Closable {
       onBatch: (cursor, isBehindRot) => indexes.addAtCursor(cursor, isBehindRot),
     })
     indexes.save()
+    if (rottenBytes > 0) indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
   }
 
   /** Saves the indexes if anything was added; they are caches, so a failure costs a rebuild, no data. */
