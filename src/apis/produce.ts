@@ -12,7 +12,6 @@ import { emptyOffsetView } from '../partitions/offset-table.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { Errors, errorName } from '../protocol/errors.ts'
 import { Produce } from '../protocol/messages/produce.ts'
-import { BATCH_HEADER_BYTES, recordCountAt } from '../protocol/record-batch.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Reply } from '../ring/commands.ts'
 import type { Services } from '../services.ts'
@@ -52,6 +51,7 @@ class ProduceRow implements ResponseRow {
   currentLeader = null
   readonly #operation: ProduceOperation
   #partition: Partition | null = null
+  #recordsBytes = 0
 
   constructor(index: number, operation: ProduceOperation) {
     this.index = index
@@ -62,13 +62,9 @@ class ProduceRow implements ResponseRow {
     const { block, apiVersion } = call
     if (block === null) throw new Error('a produce request lies in the arena')
     this.#partition = partition
-    const { metrics, dispatcher } = services
-    metrics.add(Metric.producedBytes, records.length)
-    if (records.length >= BATCH_HEADER_BYTES) {
-      metrics.add(Metric.producedRecords, recordCountAt(records, 0))
-    }
+    this.#recordsBytes = records.length
     const arenaOffset = block.arenaOffset + (records.byteOffset - block.bytes.byteOffset)
-    dispatcher.append(partition, block, arenaOffset, records.length, apiVersion, this, 0)
+    services.dispatcher.append(partition, block, arenaOffset, records.length, apiVersion, this, 0)
   }
 
   onReply(_row: number, reply: Reply): void {
@@ -93,6 +89,9 @@ class ProduceRow implements ResponseRow {
     const { services, request } = this.#operation
     const partition = this.#partition as Partition
     const { slot, generation } = partition
+    // Only now: what a refused batch says of itself is not to be believed.
+    services.metrics.add(Metric.producedBytes, this.#recordsBytes)
+    services.metrics.add(Metric.producedRecords, reply.endOffset - reply.baseOffset)
     this.baseOffset = reply.baseOffset
     this.logAppendTimeMs = reply.timestampMs
     const isOpen = services.offsets.read(slot, generation, view)

@@ -249,7 +249,7 @@ describe('answers that nobody takes', () => {
     socket.on('data', chunk => {
       received += chunk.length
       socket.pause()
-      setTimeout(() => socket.resume(), 5)
+      setTimeout(() => socket.resume(), 25)
     })
     const answers = Array.from({ length: 3 }, () =>
       fetchRow(reader, topic, { partitionMaxBytes: 8 * MIB }),

@@ -1,4 +1,4 @@
-/** A partition whose log cannot be opened: it says so in every answer, its neighbours serve, its data is not touched. */
+/** A log that cannot be opened: its partition says so in every answer, neighbours serve, its data is not touched. */
 import { readFile, writeFile } from 'node:fs/promises'
 import { expect, test } from 'vitest'
 import { Errors } from '../../src/protocol/errors.ts'

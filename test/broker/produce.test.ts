@@ -2,6 +2,7 @@
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { Metric } from '../../src/metrics.ts'
 import { crc32c } from '../../src/protocol/crc32c.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { Metadata } from '../../src/protocol/messages/metadata.ts'
@@ -230,6 +231,22 @@ describe('refused, and nothing of it is stored', () => {
       }
     }
     expect(await lookUp(client, topic, -1)).toMatchObject({ offset: 0 })
+  })
+
+  test('what it claims to hold, which is not counted as produced', async () => {
+    const client = await connect(broker())
+    const topic = await createTopic(client)
+    const counted = () => {
+      const { metrics } = broker().parts.services
+      return [metrics.get(Metric.producedRecords), metrics.get(Metric.producedBytes)]
+    }
+    const [records, bytes] = counted()
+    const lie = changed(batch => batch.writeInt32BE(0x7fff_ffff, At.recordCount))
+    expect((await produce(client, topic, lie)).errorCode).toBe(Errors.INVALID_RECORD)
+    expect(counted()).toEqual([records, bytes])
+    const batch = batchOf(['one', 'two'])
+    await store(client, topic, batch)
+    expect(counted()).toEqual([records + 2, bytes + batch.length])
   })
 
   test('an unknown topic, which is not created by it', async () => {

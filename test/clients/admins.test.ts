@@ -1,11 +1,11 @@
 /** kafkajs and @platformatic/kafka as administrators, and what their producers need beyond codecs. */
 import kafkajs from 'kafkajs'
-import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type Broker, startBroker } from '../../src/broker.ts'
 import { Consumer } from '../../src/client/consumer.ts'
 import type { ConsumedMessage } from '../../src/client/message-stream.ts'
 import { Errors } from '../../src/protocol/errors.ts'
-import { requireThat, type Skippable } from '../support/requires.ts'
+import { requireThat } from '../support/requires.ts'
 import { kafkajsOf, platformatic, platformaticMissing } from './producers.ts'
 
 let broker: Broker
@@ -178,19 +178,26 @@ describe('kafkajs', () => {
 })
 
 describe('@platformatic/kafka', () => {
-  function options(context: Skippable) {
+  beforeEach(context => {
     if (platformaticMissing !== null) requireThat(context, false, ...platformaticMissing)
-    return { clientId: 'test', bootstrapBrokers: [broker.bootstrap], retries: 3 }
-  }
+  })
 
-  function adminOf(context: Skippable) {
-    const admin = new platformatic!.Admin(options(context))
+  const options = () => ({ clientId: 'test', bootstrapBrokers: [broker.bootstrap], retries: 3 })
+
+  function newAdmin() {
+    const admin = new platformatic!.Admin(options())
     onTestFinished(() => admin.close())
     return admin
   }
 
-  test('creates, lists, grows and deletes topics', async context => {
-    const admin = adminOf(context)
+  function newProducer(more: { idempotent?: boolean; retries?: number } = {}) {
+    const producer = new platformatic!.Producer({ ...options(), ...more })
+    onTestFinished(() => producer.close())
+    return producer
+  }
+
+  test('creates, lists, grows and deletes topics', async () => {
+    const admin = newAdmin()
     const topic = newTopic()
     const configs = [{ name: 'cleanup.policy', value: 'compact' }]
     const [created] = await admin.createTopics({
@@ -211,16 +218,15 @@ describe('@platformatic/kafka', () => {
     expect(await admin.listTopics()).not.toContain(topic)
   })
 
-  test('reads configs and offsets', async context => {
-    const admin = adminOf(context)
+  test('reads configs and offsets', async () => {
+    const admin = newAdmin()
     const topic = newTopic()
     await admin.createTopics({ topics: [topic], partitions: 1, replicas: 1 })
     const [{ configs }] = await admin.describeConfigs({
       resources: [{ resourceType: 2, resourceName: topic }],
     })
     expect(configs.find(({ name }) => name === 'flush.policy')?.value).toBe('group-commit')
-    const producer = new platformatic!.Producer(options(context))
-    onTestFinished(() => producer.close())
+    const producer = newProducer()
     const messages = [1000n, 2000n, 3000n].map(timestamp => ({
       topic,
       value: Buffer.from('x'),
@@ -239,12 +245,11 @@ describe('@platformatic/kafka', () => {
     }
   })
 
-  test('produces keys and headers, idempotent, over several partitions', async context => {
-    const admin = adminOf(context)
+  test('produces keys and headers, idempotent, over several partitions', async () => {
+    const admin = newAdmin()
     const topic = newTopic()
     await admin.createTopics({ topics: [topic], partitions: 3, replicas: 1 })
-    const producer = new platformatic!.Producer({ ...options(context), idempotent: true })
-    onTestFinished(() => producer.close())
+    const producer = newProducer({ idempotent: true })
     for (let i = 0; i < 30; i++) {
       const message = {
         topic,
@@ -266,9 +271,8 @@ describe('@platformatic/kafka', () => {
     }
   })
 
-  test('learns that a topic does not exist, and creates it when it may', async context => {
-    const producer = new platformatic!.Producer({ ...options(context), retries: 0 })
-    onTestFinished(() => producer.close())
+  test('learns that a topic does not exist, and creates it when it may', async () => {
+    const producer = newProducer({ retries: 0 })
     const topic = newTopic()
     const messages = [{ topic, value: Buffer.from('x') }]
     await expect(producer.send({ messages, acks: -1 })).rejects.toThrow()

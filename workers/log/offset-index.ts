@@ -62,6 +62,13 @@ export class OffsetIndex {
     return positionAt(found, 0)
   }
 
+  /** Last offset of the newest indexed batch; -1 without entries. */
+  lastOffset(): number {
+    if (this.#entries.count === 0) return -1
+    this.#entries.entry(this.#entries.count - 1)
+    return this.baseOffset + relativeOffsetAt(found, 0)
+  }
+
   /** Position of the newest indexed batch; 0 without entries. */
   lastPosition(): number {
     if (this.#entries.count === 0) return 0

@@ -66,7 +66,7 @@ function createLog(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog {
   const { disk, clock } = env
   const { directory } = spec
   const window = newestWindow(disk, directory, listing.window)
-  const logEndOffset = window?.offset ?? 0
+  const logEndOffset = listing.window.at(-1) ?? 0
   const segment = newSegment(env, spec, logEndOffset)
   segment.create()
   const nowMs = clock.wallMs()
@@ -94,7 +94,9 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog |
   active.openActive()
   const logEndOffset = walkTail(active)
   const window = newestWindow(disk, directory, listing.window)
-  if (logEndOffset < (window?.offset ?? 0)) {
+  // A clean stop leaves a window file of the very end (a directory that Apache Kafka wrote has none at all).
+  const provenOffset = listing.window.at(-1) ?? logEndOffset
+  if (logEndOffset < 0 || logEndOffset !== provenOffset || active.hasRot) {
     active.closeFile()
     return null
   }
@@ -120,10 +122,13 @@ function walkTail(segment: Segment): number {
   const { indexes, sizeBytes, baseOffset } = segment
   const start = indexes.offsets.lastPosition()
   const cursor = sharedCursor().start(segment.file(), start, sizeBytes)
-  let nextOffset = start === 0 ? baseOffset : -1
+  const indexedOffset = indexes.offsets.lastOffset()
+  let nextOffset = baseOffset
   let step = cursor.next()
   while (step === 'batch') {
-    if (nextOffset >= 0 && cursor.baseOffset !== nextOffset) return -1
+    const isIndexed = indexedOffset >= 0 && cursor.position === start
+    if (isIndexed ? cursor.lastOffset !== indexedOffset : cursor.baseOffset !== nextOffset)
+      return -1
     nextOffset = cursor.lastOffset + 1
     indexes.noteTimestamp(cursor.maxTimestampMs, cursor.lastOffset)
     step = cursor.next()

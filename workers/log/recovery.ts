@@ -43,9 +43,7 @@ export function damageOf(verdict: SegmentVerdict): Damage | null {
 interface Proven {
   /** Below, a bad batch is rot. */
   readonly offset: number
-  /** From here on checksums are computed. */
-  readonly checkFromOffset: number
-  /** The log ends here at least, even if its records are gone. */
+  /** The log ends here at least, even if its records are gone; from here on checksums are computed. */
   readonly endOffset: number
 }
 
@@ -60,11 +58,9 @@ export function recoverLog(disk: Disk, input: RecoveryInput): RecoveryVerdict {
   const { directory } = input
   const listing = listLog(disk, directory)
   const window = newestWindow(disk, directory, listing.window)
-  const proven: Proven = {
-    offset: Math.max(input.recoveryPoint, window?.offset ?? 0),
-    checkFromOffset: window?.offset ?? 0,
-    endOffset: window?.offset ?? 0,
-  }
+  // The name alone is the proof, it appeared after the sync; what is in the file may be damaged.
+  const endOffset = listing.window.at(-1) ?? 0
+  const proven: Proven = { offset: Math.max(input.recoveryPoint, endOffset), endOffset }
   const first = listing.log.findLastIndex(base => base <= proven.offset)
   const tail = listing.log.slice(Math.max(0, first))
   if (tail.length === 0) return { segments: [] }
@@ -124,11 +120,11 @@ function recoverSegment(
     path: logFilePath(input.directory, baseOffset, 'log'),
     firstOffset: baseOffset,
     provenOffset: proven.offset,
-    checkFromOffset: proven.checkFromOffset,
+    checkFromOffset: proven.endOffset,
     onBatch(cursor, isBehindRot) {
       batches++
       indexes.addAtCursor(cursor, isBehindRot)
-      if (cursor.lastOffset >= proven.checkFromOffset) {
+      if (cursor.lastOffset >= proven.endOffset) {
         unprovenPosition = Math.min(unprovenPosition, cursor.position)
       }
       if (cursor.baseOffset >= producersOffset) replayBatch(cursor, producers, input.nowMs)

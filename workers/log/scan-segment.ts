@@ -63,18 +63,28 @@ function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
   let nextOffset = input.firstOffset
   let rottenBytes = 0
   let isBehindRot = false
+  /** Where the batch before began, if its header was believed. */
+  let believedAt = -1
   for (;;) {
     const step = cursor.look()
     if (step === 'end') break
-    const isInReach = cursor.lastOffset <= segmentEnd
-    if (step === 'batch' && isInReach && isNext(cursor, nextOffset, input.checkFromOffset)) {
+    const isNext = step === 'batch' && cursor.baseOffset === nextOffset
+    const isBelieved = isNext && cursor.lastOffset < input.checkFromOffset
+    if (isNext && cursor.lastOffset <= segmentEnd && (isBelieved || cursor.crcMatches())) {
+      believedAt = isBelieved ? cursor.position : -1
       nextOffset = cursor.lastOffset + 1
       input.onBatch(cursor, isBehindRot)
       isBehindRot = false
       cursor.moveTo(cursor.position + cursor.batchBytes)
       continue
     }
-    const badAt = cursor.position
+    let badAt = cursor.position
+    if (believedAt >= 0 && !isBatchValid(cursor, believedAt)) {
+      // Its length was wrong, perhaps, and it ends in the middle of another one.
+      badAt = believedAt
+      nextOffset = cursor.baseOffset
+    }
+    believedAt = -1
     const isRot = nextOffset < input.provenOffset
     const baseOffsetMax = isRot ? input.provenOffset : segmentEnd
     const wanted = { above: nextOffset, baseOffsetMax, lastOffsetMax: segmentEnd }
@@ -93,8 +103,9 @@ function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
   return { validBytes: fileBytes, fileBytes, nextOffset, ending: 'whole', rottenBytes }
 }
 
-function isNext(at: BatchCursor, nextOffset: number, checkFromOffset: number): boolean {
-  return at.baseOffset === nextOffset && (at.lastOffset < checkFromOffset || at.crcMatches())
+function isBatchValid(at: BatchCursor, position: number): boolean {
+  at.moveTo(position)
+  return at.look() === 'batch' && at.crcMatches()
 }
 
 interface Wanted {

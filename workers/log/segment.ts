@@ -29,6 +29,8 @@ export class Segment implements Closable {
   /** Pinned: the active segment and those that await a sync. The thread's limit does not close their files. */
   #pinned = false
   #sizeBytes = UNKNOWN
+  /** Building the indexes anew met bytes that hold no batch of this log. */
+  hasRot = false
   /** On the monotonic clock, as far as known: for rolling by age. */
   bornMs = 0
   /** Bytes that a finished sync covers, and those that the sync in flight covers. */
@@ -160,7 +162,8 @@ export class Segment implements Closable {
       onBatch: (cursor, isBehindRot) => indexes.addAtCursor(cursor, isBehindRot),
     })
     indexes.save()
-    if (rottenBytes > 0) indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
+    this.hasRot = rottenBytes > 0
+    if (this.hasRot) indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
   }
 
   /** Saves the indexes if anything was added; they are caches, so a failure costs a rebuild, no data. */
