@@ -18,6 +18,7 @@ import {
   readFile,
   realpath,
   rename,
+  stat,
   unlink,
 } from 'node:fs/promises'
 import { dirname, join, resolve } from 'node:path'
@@ -97,14 +98,36 @@ interface Identity {
 
 async function ensureDirectory(path: string): Promise<string> {
   try {
-    const firstMade = await mkdir(path, { recursive: true, mode: 0o750 })
-    if (firstMade !== undefined) await syncDirectory(dirname(firstMade))
+    await makeDirectory(path)
     const real = await realpath(path)
     await probe(real)
     return real
   } catch (error) {
     throw asDataDirectoryError(path, error)
   }
+}
+
+/**
+ * Makes the directory and those above it, each durable in its parent. Not with node's `recursive`, which never returns
+ * where a parent exists and refuses with ENOENT, as /proc does.
+ */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o750 })
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'EEXIST' && (await stat(path)).isDirectory()) return
+    const parent = dirname(path)
+    if (code !== 'ENOENT' || parent === path || (await isDirectory(parent))) throw error
+    await makeDirectory(parent)
+    await mkdir(path, { mode: 0o750 })
+  }
+  await syncDirectory(dirname(path))
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  const found = await stat(path).catch(() => null)
+  return found?.isDirectory() ?? false
 }
 
 /** Writes, syncs and removes a file: a read-only or full file system shows now and not at the first record. */
@@ -195,6 +218,7 @@ const CURES: ReadonlyMap<string, string> = new Map([
   ['EACCES', 'may not be written by this user: change its owner or use another --data-dir'],
   ['EPERM', 'may not be written by this user: change its owner or use another --data-dir'],
   ['EROFS', 'lies on a read-only file system: use another --data-dir'],
+  ['ENOENT', 'cannot be made there: use another --data-dir'],
   ['ENOTDIR', 'is or lies below a file: use another --data-dir'],
   ['EEXIST', 'is a file: use another --data-dir'],
   ['ENOSPC', 'lies on a full file system: free some space or use another --data-dir'],

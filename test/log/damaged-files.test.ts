@@ -50,7 +50,9 @@ const body = (batch: Buffer): Buffer => batch.subarray(16)
 test('1,500 damaged directories', () => {
   let displaced = 0
   const outcomes = { whole: 0, partial: 0, refused: 0 }
-  for (let seed = 1; seed <= 1_500; seed++) {
+  for (let run = 1; run <= 1_500; run++) {
+    // The first ones found something once, in a hundred thousand.
+    const seed = [27_223, 32_455, 33_724, 45_753][run - 1] ?? run
     const random = seeded(seed)
     const kit = new LogHarness({ segmentBytesMax: 1_500, indexIntervalBytes: 200 }).open()
     const model = new Map<number, Buffer>()

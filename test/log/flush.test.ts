@@ -162,6 +162,17 @@ describe('os', () => {
     expect(kit.disk.syncsInFlight).toBe(0)
   })
 
+  test('a flush that ends late takes nothing back', () => {
+    const kit = new LogHarness({ flushPolicy: 'os', segmentBytesMax: 1_000 }).open()
+    const batches = [400, 400, 400].map((valueBytes, mark) => makeBatch({ valueBytes, mark }))
+    kit.append(...batches)
+    expect(kit.disk.syncsInFlight).toBeGreaterThan(0)
+    const last = makeBatch({ mark: 9 })
+    kit.append(last)
+    kit.settle()
+    expectSame(kit.readAll(), [...batches, last])
+  })
+
   test('what was readable stays readable when the policy becomes stricter', () => {
     const kit = new LogHarness({ flushPolicy: 'os' }).open()
     kit.append(makeBatch({ mark: 1 }), makeBatch({ mark: 2 }))

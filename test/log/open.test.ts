@@ -213,6 +213,7 @@ describe('a verdict of the recovery task', () => {
     byOwner.open({ recover: true })
     expect(byTask.log.offsets).toEqual(byOwner.log.offsets)
     expect(byTask.names()).toEqual(byOwner.names())
+    expect(byTask.names().filter(name => name.endsWith('.tmp'))).toEqual([])
     for (const name of byTask.names()) {
       const bytes = byTask.disk.bytesOf(`${directory}/${name}`)
       expect(bytes.equals(byOwner.disk.bytesOf(`${directory}/${name}`)), name).toBe(true)
@@ -232,6 +233,22 @@ describe('a verdict of the recovery task', () => {
     kit.open({ recover: true, verdict })
     expectSame(kit.readAll(), [...batches, more])
   })
+})
+
+test('under constant load the checkpoint comes with the next flush', () => {
+  const kit = new LogHarness().open()
+  kit.append(makeBatch())
+  // Never idle: a sync is in flight whenever the clock looks.
+  for (let second = 0; second < 12; second++) {
+    kit.clock.advance(1_000)
+    kit.append(makeBatch({ mark: second }))
+    kit.disk.completeSyncs(1)
+  }
+  const windows = kit.names().filter(name => name.endsWith('.window'))
+  expect(windows.length).toBeGreaterThan(0)
+  for (const name of windows) {
+    expect(Number.parseInt(name, 10)).toBeLessThanOrEqual(kit.log.offsets.recoveryPoint)
+  }
 })
 
 test('recovery bounded by a checkpoint does not read what lies before it', () => {
@@ -275,6 +292,7 @@ test('a directory without segments begins at 0; unknown files are left alone', (
   kit.open({ recover: true })
   expect(kit.append(makeBatch())[0].baseOffset).toBe(0)
   expect(kit.names()).toContain('leader-epoch-checkpoint')
+  expect(kit.names().filter(name => name.endsWith('.tmp'))).toEqual([])
 })
 
 test('delete removes the directory, whatever is in it', () => {

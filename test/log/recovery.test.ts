@@ -209,6 +209,28 @@ describe('rot below the checkpoint', () => {
     expectSame([kit.read(30).bytes], [more])
   })
 
+  test('a batch that lost bytes does not swallow the start of the next one', () => {
+    const { kit, batches } = checkpointed()
+    const bytes = kit.disk.bytesOf(kit.path(0, 'log'))
+    const [cut, size] = [startOf(batches, 4) + 70, batches[4].length]
+    // Batch 4 keeps its header and what follows it is the end of batch 5; by its length it ends in batch 6.
+    const rest = bytes.subarray(cut + size + 10)
+    kit.disk.setBytes(kit.path(0, 'log'), Buffer.concat([bytes.subarray(0, cut), rest]))
+    kit.open({ recover: true })
+    expect(kit.log.offsets.logEnd).toBe(30)
+    for (const index of [0, 3, 6, 7, 9]) {
+      expectSame([kit.read(index * 3, size).bytes], [batches[index]])
+    }
+  })
+
+  test('nothing is appended behind it, also when only building an index anew met it', () => {
+    const { kit, batches } = rotten()
+    kit.disk.unlink(kit.path(0, 'index'))
+    kit.open({ recover: false })
+    expect(kit.log.segments.map(segment => segment.baseOffset)).toEqual([0, 30])
+    expectSame([kit.read(27).bytes], [batches[9]])
+  })
+
   test('a reader that reaches it in sequence gets the error, not a gap', () => {
     const { kit, batches } = rotten()
     kit.open({ recover: true })

@@ -115,7 +115,7 @@ export class LogReader {
       if (at === BAD) {
         // Rot in front of the wanted batch must not hide it: the index may know a place behind.
         const behind = isResynced ? -1 : segment.indexes.offsets.positionBehind(fetchOffset)
-        if (behind <= position) return fail(into)
+        if (behind < 0) return fail(into)
         position = behind
         isResynced = true
       } else if (at + BATCH_HEADER_BYTES <= got) {

@@ -49,12 +49,16 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
   if (!disk.exists(directory)) disk.mkdir(directory)
   ensurePartitionMetadata(disk, directory, spec.topicId)
   const listing = listLog(disk, directory)
-  if (listing.log.length === 0) return createLog(spec, env, listing)
-  if (!spec.recover) {
-    const loaded = loadClean(spec, env, listing)
-    if (loaded !== null) return loaded
-  }
-  return loadRecovered(spec, env)
+  const loaded = listing.log.length === 0 ? createLog(spec, env, listing) : null
+  const trusted = loaded ?? (spec.recover ? null : loadClean(spec, env, listing))
+  if (trusted === null) return loadRecovered(spec, env)
+  removeTemporary(disk, directory, listing)
+  return trusted
+}
+
+/** What a recovery that never came to its end left. */
+function removeTemporary(disk: Disk, directory: string, listing: Listing): void {
+  for (const name of listing.temporary) unlinkIfThere(disk, `${directory}/${name}`)
 }
 
 function newSegment({ disk }: Env, spec: PartitionSpec, baseOffset: number): Segment {
@@ -174,7 +178,7 @@ function loadRecovered(spec: PartitionSpec, env: Env): LoadedLog {
       logEndOffset,
       clock.wallMs(),
     ).producers
-  for (const name of listing.temporary) unlinkIfThere(disk, `${directory}/${name}`)
+  removeTemporary(disk, directory, listing)
   return {
     segments,
     logEndOffset,
