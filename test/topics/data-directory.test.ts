@@ -49,6 +49,13 @@ test('a directory is made with its parents, and keeps its cluster id', async () 
   expect(await readdir(path), 'nothing of lock and probe stays').toEqual(['meta.properties'])
 })
 
+test.skipIf(process.platform !== 'linux')(
+  'a place where nothing can be made is refused, not waited for',
+  async () => {
+    expect(await refusal('/proc/odradek/data')).toContain('/proc/odradek/data cannot be made there')
+  },
+)
+
 test('the clean mark is there once, and only after it was put', async () => {
   const path = await tempDirectory()
   const first = await DataDirectory.open(path, 0)
