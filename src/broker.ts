@@ -53,7 +53,7 @@ export interface BrokerOptions {
   readonly onProgress?: (progress: Progress) => void
 }
 
-/** What only the process entry and tests give. */
+/** @internal what only the process entry and tests give */
 export interface BrokerHooks {
   readonly http?: boolean
   readonly onProgress?: (progress: Progress) => void
@@ -159,7 +159,7 @@ export async function startBroker(options: BrokerOptions = {}): Promise<Broker> 
   }
 }
 
-/** As `startBroker`, from a loaded configuration. */
+/** @internal as `startBroker`, from a loaded configuration */
 export async function startBrokerWith(
   config: BrokerConfig,
   hooks: BrokerHooks = {},

@@ -148,7 +148,7 @@ const limits: Setting[] = [
     default: 32 * MIB,
     kafkaDefault: '104857600',
     effect: acts,
-    doc: 'Largest request frame. A connection that announces a larger one is closed.',
+    doc: 'Largest request frame, at most half the request arena. A connection that announces a larger one is closed.',
   },
   {
     key: 'fetch.max.bytes',
@@ -201,7 +201,7 @@ const limits: Setting[] = [
     default: 30_000,
     kafkaDefault: null,
     effect: acts,
-    doc: 'A client that leaves responses unread and takes nothing for so long is closed.',
+    doc: 'A client is closed that takes none of its responses, or gets no further with a request, for so long.',
   },
   {
     key: 'max.partitions',

@@ -1,8 +1,8 @@
 /**
- * A broker of its own process under attack: random frames, frames that are almost right, hostile names and lengths, with
- * an honest client beside them. Oracle (RELIABILITY section 4): the process lives, the honest client sees no error and
- * loses nothing, memory stays bounded, all that attackers held is given back, and no file outside the data directory is
- * ever open for writing. ODRADEK_FUZZ multiplies the number of frames.
+ * A broker of its own process under attack: random frames, frames that are almost right, hostile names and lengths,
+ * with an honest client beside them. Oracle (RELIABILITY section 4): the process lives, the honest client sees no error
+ * and loses nothing, memory stays bounded, all that attackers held is given back, and no file outside the data
+ * directory is ever open for writing. ODRADEK_FUZZ multiplies the number of frames.
  */
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import net from 'node:net'
@@ -233,7 +233,7 @@ async function underAttack(work: () => Promise<void>): Promise<void> {
   const canary = await Canary.start()
   await watched(work)
   await canary.stop()
-  expect(canary.count).toBeGreaterThan(10)
+  expect(canary.count).toBeGreaterThan(2)
   await untilClean()
 }
 
@@ -295,7 +295,7 @@ describe('attacks', { timeout: 300_000 }, () => {
     const sizes = [-1, -0x8000_0000, 0, 1, 7, 8, 2 * MIB, 2 * MIB + 1, 0x7fff_ffff, 0x4745_5420]
     function* frames(): Generator<Buffer> {
       const random = randomFrom(99)
-      for (let round = 0; round < 30 * effort; round++) {
+      for (let round = 0; round < 200 * effort; round++) {
         for (const size of sizes) {
           const frame = Buffer.concat([Buffer.alloc(4), randomBytes(random, random(70_000))])
           frame.writeInt32BE(size)
