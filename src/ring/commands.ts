@@ -13,7 +13,7 @@
  */
 
 export const Op = {
-  /** Append the batch at the region to the log. Replies: appended, and later durable when the flag asks for it. */
+  /** Append the batch at the region to the log. Reply: appended; acks=all then waits for the high watermark. */
   append: 1,
   /** Read whole batches from `offset` into the region, at most `maxBytes`. Reply: read. */
   read: 2,
@@ -25,19 +25,9 @@ export const Op = {
 } as const
 export type Op = (typeof Op)[keyof typeof Op]
 
-/** Bits of Command.flags. */
-export const CommandFlag = {
-  /** Answer `durable` once the flush policy's promise for acks=all holds (acks=all). */
-  replyWhenDurable: 1,
-  /** Nobody waits for the answer (acks=0); `appended` still comes, since it gives the region back. */
-  noAnswer: 2,
-} as const
-
 export const ReplyKind = {
   /** Written to the log file, or failed: the region is the dispatcher's again; acks=1 may be answered. */
   appended: 1,
-  /** The flush has passed the batch, or failed: acks=all may be answered. */
-  durable: 2,
   /** The region holds the batches asked for: bytes [start, start + length). */
   read: 3,
   /** The region holds the batch found: bytes [start, start + length); length 0 when there is none. */
