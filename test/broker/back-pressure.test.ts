@@ -23,17 +23,12 @@ import {
   produce,
   produceRequest,
   readAll,
+  smallArenas,
   store,
   testBroker,
 } from './fixture.ts'
 
 const MIB = 1024 * 1024
-const smallArenas = {
-  'request.arena.bytes': 4 * MIB,
-  'response.arena.bytes': 4 * MIB,
-  'socket.request.max.bytes': 2 * MIB,
-  'fetch.max.bytes': 2 * MIB,
-}
 const software = { clientSoftwareName: 'wire-client', clientSoftwareVersion: '1.0' }
 /** Nothing is flushed by itself: acks=all waits. */
 const noFlush = { 'flush.policy': 'interval', 'flush.messages': '1000000', 'flush.ms': '3600000' }

@@ -15,17 +15,10 @@ import {
   fetchRequest,
   launchBroker,
   produceRequest,
+  smallArenas,
   store,
   testBroker,
 } from './fixture.ts'
-
-const MIB = 1024 * 1024
-const smallArenas = {
-  'request.arena.bytes': 4 * MIB,
-  'response.arena.bytes': 4 * MIB,
-  'socket.request.max.bytes': 2 * MIB,
-  'fetch.max.bytes': 2 * MIB,
-}
 
 function logEndOf(broker: Broker, topic: string): number {
   const view = emptyOffsetView()

@@ -1,6 +1,6 @@
 /**
- * How much a fetch brings (KIP-74): whole batches within max bytes, but the first partition that has any always gets
- * one. Random logs and limits against the rules, then a consumer that lives on such answers.
+ * How much a fetch brings (KIP-74): whole batches within max bytes, but the first partition with data always gets one
+ * batch. Random logs and limits against the rules, then a consumer that lives on such answers.
  */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'

@@ -24,6 +24,14 @@ export type FetchResponse = ResponseOf<typeof Fetch>
 export type FetchRow = FetchResponse['responses'][number]['partitions'][number]
 export type OffsetRow = ResponseOf<typeof ListOffsets>['topics'][number]['partitions'][number]
 
+/** Settings under which a few megabytes are more than the arenas hold. */
+export const smallArenas = {
+  'request.arena.bytes': 4 * 1024 * 1024,
+  'response.arena.bytes': 4 * 1024 * 1024,
+  'socket.request.max.bytes': 2 * 1024 * 1024,
+  'fetch.max.bytes': 2 * 1024 * 1024,
+} as const
+
 export interface TestBrokerOptions {
   readonly workers?: number
   readonly readPath?: ReadPath
