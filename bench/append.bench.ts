@@ -40,6 +40,17 @@ const spec: Omit<PartitionSpec, 'directory'> = {
     flushPolicy: 'os',
     flushMessages: Number.MAX_SAFE_INTEGER,
     flushMs: Number.MAX_SAFE_INTEGER,
+    cleanupDelete: true,
+    cleanupCompact: false,
+    retentionMs: Number.POSITIVE_INFINITY,
+    retentionBytes: Number.POSITIVE_INFINITY,
+    deleteRetentionMs: 86_400_000,
+    minCleanableRatio: 0.5,
+    minCompactionLagMs: 0,
+    maxCompactionLagMs: Number.POSITIVE_INFINITY,
+    timestampBeforeMsMax: Number.POSITIVE_INFINITY,
+    timestampAfterMsMax: Number.POSITIVE_INFINITY,
+    isInternal: false,
   },
 }
 

@@ -224,6 +224,7 @@ function startThreads(
       offsetTable,
       partitionsMax: config.partitionsMax,
       metrics: metricsMemory,
+      settings: { ...config.housekeeping, dataDirectory },
     },
     dispatcher,
     metrics,

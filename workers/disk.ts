@@ -107,6 +107,11 @@ const calls: Omit<Disk, 'open'> = {
     const { bavail, bsize } = fs.statfsSync(path)
     return bavail * bsize
   },
+  totalBytes: path => {
+    const { blocks, bsize } = fs.statfsSync(path)
+    return blocks * bsize
+  },
+  modifiedMs: path => fs.statSync(path).mtimeMs,
 }
 
 export const realDisk: Disk = diskThatTells(() => {})

@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os'
 import type { LogConfig } from '../contracts/log-config.ts'
+import type { OwnerSettings } from '../contracts/owner-boot.ts'
 import {
   type Endpoint,
   expectation,
@@ -56,6 +57,8 @@ export interface BrokerConfig {
   readonly deleteTopics: boolean
   readonly numPartitions: number
   readonly logLevel: LogLevel
+  /** What owner threads do by themselves; the data directory is filled in once it is opened. */
+  readonly housekeeping: Omit<OwnerSettings, 'dataDirectory'>
   /** Text defaults of topic configs, by topic config name. */
   readonly topicDefaults: TopicDefaults
   readonly defaultLog: LogConfig
@@ -126,6 +129,16 @@ function assemble(
     deleteTopics: flag('delete.topic.enable'),
     numPartitions: number('num.partitions'),
     logLevel: values.get('log.level') as LogLevel,
+    housekeeping: {
+      retentionCheckMs: number('log.retention.check.interval.ms'),
+      cleanerBackoffMs: number('log.cleaner.backoff.ms'),
+      cleanerMapBytes: number('log.cleaner.dedupe.buffer.size'),
+      cleanerBytesPerSecondMax: number('log.cleaner.io.max.bytes.per.second'),
+      scrubIntervalMs: number('log.scrub.interval.ms'),
+      scrubBytesPerSecondMax: number('log.scrub.io.max.bytes.per.second'),
+      diskReserveBytes: number('disk.reserve.bytes'),
+      producerIdleMsMax: number('producer.id.expiration.ms'),
+    },
     topicDefaults: defaults,
     defaultLog: toLogConfig(new Map(), defaults),
     inForce: Object.freeze(inForce),

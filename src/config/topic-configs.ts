@@ -67,6 +67,12 @@ export function toLogConfig(
   const parsed = (name: string) =>
     parseTopicConfig(name, configs.get(name) ?? defaults.get(name) ?? null)
   const numberOf = (name: string) => parsed(name) as number
+  /** Kafka's ways to say never: -1, and the largest long (which is stored as the largest safe number). */
+  const bounded = (name: string) => {
+    const value = numberOf(name)
+    return value < 0 || value >= Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : value
+  }
+  const cleanup = parsed('cleanup.policy') as readonly string[]
   return Object.freeze({
     segmentBytesMax: numberOf('segment.bytes'),
     segmentAgeMsMax: numberOf('segment.ms'),
@@ -77,6 +83,17 @@ export function toLogConfig(
     flushPolicy: parsed('flush.policy') as FlushPolicy,
     flushMessages: numberOf('flush.messages'),
     flushMs: Math.min(numberOf('flush.ms'), TIMER_MS_MAX),
+    cleanupDelete: cleanup.includes('delete'),
+    cleanupCompact: cleanup.includes('compact'),
+    retentionMs: bounded('retention.ms'),
+    retentionBytes: bounded('retention.bytes'),
+    deleteRetentionMs: bounded('delete.retention.ms'),
+    minCleanableRatio: numberOf('min.cleanable.dirty.ratio'),
+    minCompactionLagMs: numberOf('min.compaction.lag.ms'),
+    maxCompactionLagMs: bounded('max.compaction.lag.ms'),
+    timestampBeforeMsMax: bounded('message.timestamp.before.max.ms'),
+    timestampAfterMsMax: bounded('message.timestamp.after.max.ms'),
+    isInternal: false,
   })
 }
 

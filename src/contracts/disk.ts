@@ -39,4 +39,8 @@ export interface Disk {
   syncDirectory(path: string): void
   startSyncDirectory(path: string, done: (error: Error | null) => void): void
   freeBytes(path: string): number
+  /** Size of the file system that holds `path`. */
+  totalBytes(path: string): number
+  /** When the file was last written, on the wall clock. */
+  modifiedMs(path: string): number
 }

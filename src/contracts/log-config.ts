@@ -21,4 +21,23 @@ export interface LogConfig {
   readonly flushMessages: number
   /** Kafka's flush.ms, under `interval` */
   readonly flushMs: number
+  /** Kafka's cleanup.policy: `delete` and `compact`, one or both */
+  readonly cleanupDelete: boolean
+  readonly cleanupCompact: boolean
+  /** Kafka's retention.ms, by the broker's time of append; Infinity for never */
+  readonly retentionMs: number
+  /** Kafka's retention.bytes; Infinity for no limit */
+  readonly retentionBytes: number
+  /** Kafka's delete.retention.ms: how long a tombstone stays readable after it was compacted */
+  readonly deleteRetentionMs: number
+  /** Kafka's min.cleanable.dirty.ratio */
+  readonly minCleanableRatio: number
+  /** Kafka's min.compaction.lag.ms and max.compaction.lag.ms; Infinity for never */
+  readonly minCompactionLagMs: number
+  readonly maxCompactionLagMs: number
+  /** Kafka's message.timestamp.before.max.ms and message.timestamp.after.max.ms; Infinity for any */
+  readonly timestampBeforeMsMax: number
+  readonly timestampAfterMsMax: number
+  /** The broker's own topics may use the disk reserve. */
+  readonly isInternal: boolean
 }

@@ -13,6 +13,29 @@ export interface OwnerBoot {
   readonly partitionsMax: number
   readonly metrics: SharedArrayBuffer
   readonly metricsThread: number
+  readonly settings: OwnerSettings
+}
+
+/** What an owner does by itself, between requests. */
+export interface OwnerSettings {
+  /** Absolute; its file system is the one whose free space counts. */
+  readonly dataDirectory: string
+  /** log.retention.check.interval.ms */
+  readonly retentionCheckMs: number
+  /** log.cleaner.backoff.ms: between looks for a log worth compacting */
+  readonly cleanerBackoffMs: number
+  /** log.cleaner.dedupe.buffer.size: key map of one pass */
+  readonly cleanerMapBytes: number
+  /** log.cleaner.io.max.bytes.per.second */
+  readonly cleanerBytesPerSecondMax: number
+  /** log.scrub.interval.ms: every byte is checked once in this time; 0 for never */
+  readonly scrubIntervalMs: number
+  /** log.scrub.io.max.bytes.per.second */
+  readonly scrubBytesPerSecondMax: number
+  /** disk.reserve.bytes; -1 for the smaller of 256 MiB and 5 % of the file system */
+  readonly diskReserveBytes: number
+  /** producer.id.expiration.ms */
+  readonly producerIdleMsMax: number
 }
 
 export interface OwnerLinkMemory {

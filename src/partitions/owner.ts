@@ -10,6 +10,7 @@ import type { OwnerControl } from '../contracts/control.ts'
 import {
   commandSlots,
   type OwnerBoot,
+  type OwnerSettings,
   outstandingMax,
   replySlots,
 } from '../contracts/owner-boot.ts'
@@ -28,6 +29,7 @@ export interface SharedMemory {
   readonly offsetTable: SharedArrayBuffer
   readonly partitionsMax: number
   readonly metrics: SharedArrayBuffer
+  readonly settings: OwnerSettings
 }
 
 export interface OwnerThreadOptions {
@@ -118,6 +120,7 @@ export class Owner {
       partitionsMax: memory.partitionsMax,
       metrics: memory.metrics,
       metricsThread: this.index + 1,
+      settings: memory.settings,
     }
     this.#commands = new Ring(commandRing, commandSlots)
     this.replies = new Ring(replyRing, slots)

@@ -55,6 +55,17 @@ test('without any source the embedded defaults are in force', () => {
     flushPolicy: 'group-commit',
     flushMessages: 500,
     flushMs: 3000,
+    cleanupDelete: true,
+    cleanupCompact: false,
+    retentionMs: 7 * 24 * 3600 * 1000,
+    retentionBytes: Number.POSITIVE_INFINITY,
+    deleteRetentionMs: 86_400_000,
+    minCleanableRatio: 0.5,
+    minCompactionLagMs: 0,
+    maxCompactionLagMs: Number.POSITIVE_INFINITY,
+    timestampBeforeMsMax: Number.POSITIVE_INFINITY,
+    timestampAfterMsMax: 3_600_000,
+    isInternal: false,
   })
   expect(Object.isFrozen(config) && Object.isFrozen(config.defaultLog)).toBe(true)
 })

@@ -28,6 +28,17 @@ export const baseConfig: LogConfig = {
   flushPolicy: 'group-commit',
   flushMessages: Number.MAX_SAFE_INTEGER,
   flushMs: Number.MAX_SAFE_INTEGER,
+  cleanupDelete: true,
+  cleanupCompact: false,
+  retentionMs: Number.POSITIVE_INFINITY,
+  retentionBytes: Number.POSITIVE_INFINITY,
+  deleteRetentionMs: 86_400_000,
+  minCleanableRatio: 0.5,
+  minCompactionLagMs: 0,
+  maxCompactionLagMs: Number.POSITIVE_INFINITY,
+  timestampBeforeMsMax: Number.POSITIVE_INFINITY,
+  timestampAfterMsMax: Number.POSITIVE_INFINITY,
+  isInternal: false,
 }
 
 export interface BatchOptions {
@@ -72,6 +83,7 @@ export class LogHarness {
 
   constructor(config: Partial<LogConfig> = {}, disk = new FaultDisk()) {
     this.disk = disk
+    disk.wallMs = () => this.clock.wallMs()
     this.config = { ...baseConfig, ...config }
     if (!disk.exists('/data')) disk.mkdir('/data')
     // The data directory itself is not the log's business.

@@ -45,6 +45,7 @@ export class FileNode {
   readonly cache = new Content()
   readonly durable = new Content()
   changes: FileChange[] = []
+  modifiedMs = 0
 
   change(change: FileChange): void {
     this.changes.push(change)

@@ -62,6 +62,8 @@ export class FaultDisk implements Disk {
   /** Syncs in flight at the same moment, at most so far. */
   syncsInFlightMax = 0
   free = 2 ** 40
+  /** Wall time, for the times of files. */
+  wallMs: () => number = () => 0
 
   get crashed(): boolean {
     return this.operations >= this.crashAt
@@ -144,6 +146,7 @@ export class FaultDisk implements Disk {
     if (mode === 'wx') {
       if (node !== undefined) throw coded('EEXIST', path)
       node = new FileNode()
+      node.modifiedMs = this.wallMs()
       directory.change([name, node])
     }
     if (!(node instanceof FileNode)) throw coded('ENOENT', path)
@@ -218,6 +221,14 @@ export class FaultDisk implements Disk {
     return this.free
   }
 
+  totalBytes(): number {
+    return 2 ** 41
+  }
+
+  modifiedMs(path: string): number {
+    return this.node(path).modifiedMs
+  }
+
   /** The bytes a program would read, for tests that look at files or damage them. */
   bytesOf(path: string): Buffer {
     return Buffer.from(this.node(path).cache.bytes)
@@ -288,6 +299,7 @@ class FaultFile implements DiskFile {
     const taken = Buffer.from(short < 0 ? bytes : bytes.subarray(0, short))
     if (taken.length === 0) return 0
     this.#node.change({ kind: 'write', position, bytes: taken })
+    this.#node.modifiedMs = this.#disk.wallMs()
     return taken.length
   }
 

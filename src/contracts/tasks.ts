@@ -1,0 +1,11 @@
+/**
+ * How an owner thread gets long reads done elsewhere: it asks for a task of the pool (workers/tasks/<name>.ts) over the
+ * control plane. A task reads sealed files and writes temporary ones; the owner judges and acts. The simulation runs
+ * the same functions on its own disk. Types only.
+ */
+export type TaskName = 'recover-segment' | 'find-record' | 'scrub-segment' | 'compact-segments'
+
+export interface TaskRunner {
+  /** Runs `task` on `input` (both are cloned). Rejects when the task throws or its thread dies; the log is as before. */
+  run(task: TaskName, input: unknown): Promise<unknown>
+}
