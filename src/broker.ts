@@ -20,6 +20,7 @@ import { bindPort } from './net/bind-port.ts'
 import { Listener } from './net/kafka-listener.ts'
 import { OffsetTable } from './partitions/offset-table.ts'
 import type { OwnerThreadOptions } from './partitions/owner.ts'
+import { OwnerTasks } from './partitions/owner-tasks.ts'
 import { ThreadedPartitionHost } from './partitions/partition-host.ts'
 import { RecoveryCheckpoint } from './partitions/recovery-checkpoint.ts'
 import { type Progress, RecoveryScans } from './partitions/recovery-scans.ts'
@@ -230,6 +231,7 @@ function startThreads(
     metrics,
     clock: systemClock,
     log,
+    tasks: new OwnerTasks(tasks),
     scans: new RecoveryScans(tasks, progress => hooks.onProgress?.(progress)),
     checkpoint: new RecoveryCheckpoint(dataDirectory),
     ownerThreads: hooks.ownerThreads,

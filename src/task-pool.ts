@@ -1,5 +1,5 @@
 /**
- * The one piscina pool of the process: stateless CPU jobs (recovery scans, later compaction and decoding) whose code is
+ * The one piscina pool of the process: stateless CPU jobs (recovery scans, compaction, scrub, decoding) whose code is
  * in workers/tasks. Dispatcher thread.
  *
  * Nothing is loaded or started before the first task, and idle threads end, so a broker that never needs it pays
@@ -12,7 +12,7 @@ import { threadHeap } from './thread-heap.ts'
 import { type WorkerName, workerUrl } from './worker-url.ts'
 
 export interface TaskPoolOptions {
-  /** Default: the cores, at most 4. */
+  /** Default: the cores, at least 2 and at most 4. */
   readonly threadsMax?: number
   /** A thread without work ends after this time. */
   readonly idleTimeoutMs?: number
@@ -25,19 +25,22 @@ export interface RunOptions {
   readonly signal?: AbortSignal
 }
 
+/** One for what somebody waits for, one for what goes on in the background. */
+const threadsMin = 2
 const threadsMaxDefault = 4
 const idleTimeoutMsDefault = 5000
 const heapMbMaxDefault = 512
 
 export class TaskPool {
-  readonly #threadsMax: number
+  readonly threadsMax: number
   readonly #idleTimeoutMs: number
   readonly #heapMbMax: number
   #pool: Promise<Piscina> | null = null
   #closed = false
 
   constructor(options: TaskPoolOptions = {}) {
-    this.#threadsMax = options.threadsMax ?? Math.min(threadsMaxDefault, availableParallelism())
+    const cores = Math.min(threadsMaxDefault, Math.max(threadsMin, availableParallelism()))
+    this.threadsMax = options.threadsMax ?? cores
     this.#idleTimeoutMs = options.idleTimeoutMs ?? idleTimeoutMsDefault
     this.#heapMbMax = options.heapMbMax ?? heapMbMaxDefault
   }
@@ -74,7 +77,7 @@ export class TaskPool {
     const { Piscina } = await import('piscina')
     return new Piscina({
       minThreads: 0,
-      maxThreads: this.#threadsMax,
+      maxThreads: this.threadsMax,
       idleTimeout: this.#idleTimeoutMs,
       concurrentTasksPerWorker: 1,
       resourceLimits: threadHeap(this.#heapMbMax),

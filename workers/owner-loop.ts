@@ -7,6 +7,7 @@
 import type { Clock } from '../src/contracts/clock.ts'
 import type { Disk } from '../src/contracts/disk.ts'
 import { commandSlots, type OwnerBoot, replySlots } from '../src/contracts/owner-boot.ts'
+import type { TaskRunner } from '../src/contracts/tasks.ts'
 import { Metric, type ThreadMetrics } from '../src/metrics.ts'
 import { OffsetTable, PartitionState } from '../src/partitions/offset-table.ts'
 import { Errors } from '../src/protocol/errors.ts'
@@ -39,6 +40,7 @@ const spinMs = 0.02
 export interface LogEnv {
   readonly disk: Disk
   readonly clock: Clock
+  readonly tasks: TaskRunner
 }
 
 /** One dispatcher as this owner sees it. */

@@ -14,6 +14,7 @@ import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { systemClock } from '../src/clock.ts'
 import type { OwnerBoot } from '../src/contracts/owner-boot.ts'
+import type { TaskRunner } from '../src/contracts/tasks.ts'
 import { Metric, ThreadMetrics } from '../src/metrics.ts'
 import { OwnerControlPlane } from './control.ts'
 import { diskThatTells } from './disk.ts'
@@ -33,6 +34,7 @@ const disk = diskThatTells(seconds => {
 const noteHeap = (): void => metrics.set(Metric.heapUsedBytes, getHeapStatistics().used_heap_size)
 noteHeap()
 setInterval(noteHeap, heapLookMs).unref()
-const loop = new OwnerLoop(boot, { disk, clock: systemClock }, metrics)
+const tasks = Comlink.wrap<TaskRunner>(nodeEndpoint(boot.tasksPort))
+const loop = new OwnerLoop(boot, { disk, clock: systemClock, tasks }, metrics)
 Comlink.expose(new OwnerControlPlane(loop), nodeEndpoint(parentPort))
 loop.start()

@@ -2,6 +2,8 @@
  * What an owner thread is born with (workerData): the memory it shares with the dispatchers. Types and sizes only.
  * Rings and doorbells are new for every incarnation of an owner; arenas, offset table and metrics live on.
  */
+import type { MessagePort } from 'node:worker_threads'
+
 export interface OwnerBoot {
   readonly ownerIndex: number
   /** Per dispatcher: the arenas it allocates from and the rings between it and this owner. */
@@ -14,6 +16,8 @@ export interface OwnerBoot {
   readonly metrics: SharedArrayBuffer
   readonly metricsThread: number
   readonly settings: OwnerSettings
+  /** Answered by the dispatcher as a TaskRunner over comlink (contracts/tasks.ts). */
+  readonly tasksPort: MessagePort
 }
 
 /** What an owner does by itself, between requests. */

@@ -6,6 +6,6 @@
 export type TaskName = 'recover-segment' | 'find-record' | 'scrub-segment' | 'compact-segments'
 
 export interface TaskRunner {
-  /** Runs `task` on `input` (both are cloned). Rejects when the task throws or its thread dies; the log is as before. */
+  /** Runs `task` on `input` (both cloned). Rejects when it throws or its thread dies; the log is as before then. */
   run(task: TaskName, input: unknown): Promise<unknown>
 }

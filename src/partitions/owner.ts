@@ -3,7 +3,7 @@
  * Dispatcher thread. An owner may die at any time; a new incarnation gets new rings, and what was outstanding at the
  * dead one is answered by the dispatcher after the thread's exit event, never before: it may still be in a system call.
  */
-import { Worker } from 'node:worker_threads'
+import { MessageChannel, Worker } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import type { OwnerControl } from '../contracts/control.ts'
@@ -19,6 +19,7 @@ import { Doorbell } from '../ring/doorbell.ts'
 import { Ring } from '../ring/ring.ts'
 import { threadHeap } from '../thread-heap.ts'
 import { workerUrl } from '../worker-url.ts'
+import type { OwnerTasks } from './owner-tasks.ts'
 
 /** What all owners of a dispatcher have in common. */
 export interface SharedMemory {
@@ -48,6 +49,7 @@ export class Owner {
   readonly index: number
   readonly #memory: SharedMemory
   readonly #options: OwnerThreadOptions
+  readonly #tasks: OwnerTasks
   #worker: Worker | null = null
   #control: OwnerControlProxy | null = null
   #commands: Ring | null = null
@@ -62,7 +64,13 @@ export class Owner {
   /** Times of recent crashes, monotonic ms. */
   crashes: number[] = []
 
-  constructor(index: number, memory: SharedMemory, options: OwnerThreadOptions = {}) {
+  constructor(
+    index: number,
+    memory: SharedMemory,
+    tasks: OwnerTasks,
+    options: OwnerThreadOptions = {},
+  ) {
+    this.#tasks = tasks
     this.index = index
     this.#memory = memory
     this.#options = options
@@ -102,6 +110,7 @@ export class Owner {
     const commandRing = new SharedArrayBuffer(Ring.bytesFor(commandSlots))
     const replyRing = new SharedArrayBuffer(Ring.bytesFor(slots))
     const doorbells = new SharedArrayBuffer(Doorbell.bytesFor(1))
+    const tasksChannel = new MessageChannel()
     const boot: OwnerBoot = {
       ownerIndex: this.index,
       links: [
@@ -121,17 +130,21 @@ export class Owner {
       metrics: memory.metrics,
       metricsThread: this.index + 1,
       settings: memory.settings,
+      tasksPort: tasksChannel.port2,
     }
     this.#commands = new Ring(commandRing, commandSlots)
     this.replies = new Ring(replyRing, slots)
     this.#doorbell = new Doorbell(doorbells)
     const worker = new Worker(workerUrl('partition-owner'), {
       workerData: boot,
+      transferList: [tasksChannel.port2],
       name: `owner-${this.index}`,
       stderr: false,
       resourceLimits: threadHeap(this.#options.heapMbMax ?? heapMbMaxDefault),
       execArgv: this.#options.execArgv as string[] | undefined,
     })
+    const life = new AbortController()
+    Comlink.expose(this.#tasks.runnerFor(life.signal), nodeEndpoint(tasksChannel.port1))
     let failure: Error | null = null
     // What is thrown need not be an Error.
     worker.on('error', (thrown: unknown) => {
@@ -139,6 +152,8 @@ export class Owner {
     })
     worker.once('exit', () => {
       this.#worker = null
+      life.abort()
+      tasksChannel.port1.close()
       this.#control?.[Comlink.releaseProxy]()
       this.#control = null
       for (const giveUp of this.#calls) giveUp()

@@ -17,6 +17,7 @@ import { Errors, KafkaError } from '../protocol/errors.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
 import { emptyOffsetView } from './offset-table.ts'
 import { Owner, type OwnerThreadOptions, type SharedMemory } from './owner.ts'
+import type { OwnerTasks } from './owner-tasks.ts'
 import type { Partition, PartitionHost, TopicLogSettings } from './partition.ts'
 import { PartitionMap } from './partition-map.ts'
 import type { RecoveryCheckpoint } from './recovery-checkpoint.ts'
@@ -36,6 +37,7 @@ export interface HostOptions {
   readonly clock: Clock
   readonly log: Logger
   readonly scans: RecoveryScans
+  readonly tasks: OwnerTasks
   readonly checkpoint: RecoveryCheckpoint
   readonly ownerThreads?: OwnerThreadOptions
 }
@@ -72,7 +74,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     this.#openQueues = Array.from({ length: options.ownerCount }, () => [])
     this.#openDone = new Array(options.ownerCount).fill(null)
     for (let index = 0; index < options.ownerCount; index++) {
-      const owner = new Owner(index, options.memory, options.ownerThreads)
+      const owner = new Owner(index, options.memory, options.tasks, options.ownerThreads)
       this.owners.push(owner)
       options.dispatcher.addOwner(owner)
       owner.start(error => this.#ownerExited(owner, error))
@@ -90,6 +92,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     this.#clean = true
     this.#recoveryPoints.clear()
     this.#options.scans.endProgress()
+    this.#options.tasks.open()
   }
 
   /** All but those that are being deleted. */

@@ -11,32 +11,19 @@
 import type { PartitionDescription, PartitionSpec } from '../../src/contracts/control.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
-import {
-  analyzeBatch,
-  lastOffsetDeltaAt,
-  maxTimestampAt,
-  patchAppend,
-  producerIdAt,
-  stampLogAppendTime,
-} from '../../src/protocol/record-batch.ts'
+import { Appender, type AppendTarget } from './appender.ts'
 import { Checkpoints } from './checkpoints.ts'
-import { isExhausted } from './files.ts'
 import { type Flushable, Flusher } from './flush-policy.ts'
 import type { LogState, OpenLogOptions } from './log-options.ts'
 import { LogReader, type Readable } from './log-reader.ts'
 import { findByTime, findMaxTimestamp, readBatch } from './log-search.ts'
 import { LogOffsets } from './offsets.ts'
 import { type LoadedLog, loadLog } from './open-log.ts'
-import type { ProducerState } from './producer-state.ts'
 import { removeLog } from './remove-log.ts'
 import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
-import { Round } from './round.ts'
 import type { Segment } from './segment.ts'
 
-/** Constant on one host; Metadata reports the same. */
-const LEADER_EPOCH = 0
-
-export class PartitionLog implements Flushable, Readable {
+export class PartitionLog implements AppendTarget, Flushable, Readable {
   readonly slot: number
   readonly generation: number
   readonly offsets: LogOffsets
@@ -48,19 +35,15 @@ export class PartitionLog implements Flushable, Readable {
   active: Segment
   /** What opening found: bytes checked again, and bytes cut off (kept beside the log as `.torn` or `.suspect`). */
   readonly loaded: Pick<LoadedLog, 'recoveredBytes' | 'truncatedBytes'>
-  #config: LogConfig
+  config: LogConfig
   readonly #spec: PartitionSpec
   readonly #env: OpenLogOptions['env']
   readonly #events: OpenLogOptions
-  readonly #limits: { batchBytesMax: number; apiVersion: number }
   readonly #flusher: Flusher
   readonly #reader: LogReader
-  readonly #producers: ProducerState
   readonly #checkpoints: Checkpoints
   readonly #snapshotOffsets: readonly number[]
-  readonly #round: Round
-  #stagedEnd: number
-  #lastAppendMs = 0
+  readonly #appender: Appender
   #readableSegment: Segment
   #readablePosition: number
 
@@ -78,8 +61,7 @@ export class PartitionLog implements Flushable, Readable {
     this.#events = options
     this.#spec = spec
     this.#env = env
-    this.#config = spec.config
-    this.#limits = { batchBytesMax: spec.config.batchBytesMax, apiVersion: 0 }
+    this.config = spec.config
     this.slot = spec.slot
     this.generation = spec.generation
     this.loaded = loaded
@@ -90,10 +72,7 @@ export class PartitionLog implements Flushable, Readable {
       loaded.logEndOffset,
       isReadableUnflushed,
     )
-    this.#stagedEnd = loaded.logEndOffset
-    this.#round = new Round(env, spec.directory)
     this.#reader = new LogReader(this)
-    this.#producers = loaded.producers
     this.#checkpoints = new Checkpoints(
       env,
       spec.directory,
@@ -106,6 +85,11 @@ export class PartitionLog implements Flushable, Readable {
     this.#readableSegment = this.active
     this.#readablePosition = this.active.sizeBytes
     this.#flusher = new Flusher(this, env, spec.directory, spec.config)
+    this.#appender = new Appender(this, env, spec.directory, {
+      producers: loaded.producers,
+      checkpoints: this.#checkpoints,
+      flusher: this.#flusher,
+    })
     if (loaded.newParent !== null) this.#flusher.directoryCreated(loaded.newParent)
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
   }
@@ -116,49 +100,7 @@ export class PartitionLog implements Flushable, Readable {
    * acks=all once `into.lastOffset` is below the high watermark.
    */
   stage(batch: Uint8Array, apiVersion: number, into: AppendResult): void {
-    into.duplicate = false
-    into.logAppendTimeMs = -1
-    into.error = this.#stage(batch, apiVersion, into)
-  }
-
-  #stage(batch: Uint8Array, apiVersion: number, into: AppendResult): number {
-    if (this.state === 'offline') return Errors.KAFKA_STORAGE_ERROR
-    this.#limits.apiVersion = apiVersion
-    const error = analyzeBatch(batch, this.#limits)
-    if (error !== Errors.NONE) return error
-    if (batch.length > this.#config.segmentBytesMax) return Errors.RECORD_LIST_TOO_LARGE
-    const delta = lastOffsetDeltaAt(batch, 0)
-    const isIdempotent = producerIdAt(batch, 0) >= 0
-    if (isIdempotent) {
-      const refused = this.#checkProducer(batch, delta, into)
-      if (refused !== Errors.NONE || into.duplicate) return refused
-    }
-    if (this.#config.timestampType === 'LogAppendTime') {
-      // Stamps never go back, whatever the wall clock does.
-      this.#lastAppendMs = Math.max(this.#lastAppendMs, this.#env.clock.wallMs())
-      stampLogAppendTime(batch, this.#lastAppendMs)
-      into.logAppendTimeMs = this.#lastAppendMs
-    }
-    const baseOffset = this.#stagedEnd
-    patchAppend(batch, baseOffset, LEADER_EPOCH)
-    if (isIdempotent) this.#producers.append(batch, 0, baseOffset, this.#env.clock.wallMs())
-    into.baseOffset = baseOffset
-    into.lastOffset = baseOffset + delta
-    this.#stagedEnd = baseOffset + delta + 1
-    this.#round.add(batch, into.lastOffset, maxTimestampAt(batch, 0))
-    return Errors.NONE
-  }
-
-  #checkProducer(batch: Uint8Array, delta: number, into: AppendResult): number {
-    const verdict = this.#producers.check(batch, 0)
-    if (verdict !== Errors.DUPLICATE_SEQUENCE_NUMBER) return verdict
-    into.duplicate = true
-    into.baseOffset = this.#producers.duplicateBaseOffset
-    into.lastOffset = into.baseOffset + delta
-    if (this.#config.timestampType === 'LogAppendTime') {
-      into.logAppendTimeMs = this.#producers.duplicateTimestampMs
-    }
-    return Errors.NONE
+    this.#appender.stage(batch, apiVersion, into)
   }
 
   /**
@@ -166,70 +108,23 @@ export class PartitionLog implements Flushable, Readable {
    * than NONE, all of it has failed and the log is as it was before.
    */
   commit(): number {
-    if (this.#round.count === 0) return Errors.NONE
-    if (this.state === 'offline') {
-      this.#forgetRound()
-      return Errors.KAFKA_STORAGE_ERROR
-    }
-    try {
-      this.#round.write(this.active, this.offsets.logEnd, this.#config)
-    } catch (error) {
-      this.#undoRound(error as Error)
-      return Errors.KAFKA_STORAGE_ERROR
-    }
-    this.#countRound()
+    return this.#appender.commit()
+  }
+
+  appended(): void {
+    if (this.config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
     if (this.state === 'read-only') this.#setState('online', null)
     this.#flusher.maybeStart()
     this.#events.onAdvance(this)
-    return Errors.NONE
   }
 
-  /** The round is in the files: counts and indexes it, moves the log end. */
-  #countRound(): void {
-    const { count, rolls, views, lastOffsets, maxTimestampsMs } = this.#round
-    let roll = 0
-    for (let index = 0; index < count; index++) {
-      if (roll < rolls.length && rolls[roll].index === index) this.#rollTo(rolls[roll++].segment)
-      const bytes = views[index].length
-      if (this.active.sizeBytes === 0) this.active.bornMs = this.#env.clock.monotonicMs()
-      this.active.addBatch(bytes, lastOffsets[index], maxTimestampsMs[index])
-      this.#checkpoints.appended(bytes)
-    }
-    this.#round.clear()
-    this.#producers.confirm()
-    this.#flusher.appended(this.active)
-    this.offsets.appended(this.#stagedEnd)
-    if (this.#config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
-  }
-
-  #rollTo(segment: Segment): void {
-    this.active.saveIndexes()
-    this.#flusher.appended(this.active)
-    this.segments.push(segment)
-    this.active = segment
-    this.#flusher.segmentCreated(segment, true)
-  }
-
-  #undoRound(error: Error): void {
-    let failure: Error | null = isExhausted(error) ? null : error
-    try {
-      this.#round.undo(this.active)
-    } catch (second) {
-      failure ??= second as Error
-    }
-    this.#forgetRound()
-    if (failure !== null) {
-      this.#fail(failure)
+  appendFailed(error: Error, isFinal: boolean): void {
+    if (isFinal) {
+      this.#fail(error)
       return
     }
     this.#setState('read-only', error.message)
     this.#events.onAdvance(this)
-  }
-
-  #forgetRound(): void {
-    this.#round.clear()
-    this.#producers.rollback()
-    this.#stagedEnd = this.offsets.logEnd
   }
 
   /**
@@ -331,8 +226,7 @@ export class PartitionLog implements Flushable, Readable {
   }
 
   applyConfig(config: LogConfig): void {
-    this.#config = config
-    this.#limits.batchBytesMax = config.batchBytesMax
+    this.config = config
     this.active.indexes.intervalBytes = config.indexIntervalBytes
     this.#flusher.configure(config)
     this.offsets.setReadableUnflushed(config.flushPolicy === 'os')
@@ -358,13 +252,14 @@ export class PartitionLog implements Flushable, Readable {
 
   #idleEnd(): number {
     const { logEnd, recoveryPoint } = this.offsets
-    const isIdle = logEnd === recoveryPoint && this.#round.count === 0 && this.state === 'online'
+    const isIdle =
+      logEnd === recoveryPoint && this.#appender.stagedCount === 0 && this.state === 'online'
     return isIdle ? logEnd : -1
   }
 
   roundStarted(): void {
     // Between stage and commit the producers' state is ahead of the log end.
-    if (this.#round.count > 0) return
+    if (this.#appender.stagedCount > 0) return
     this.#checkpoints.maybeCapture(this.offsets.logEnd)
   }
 
