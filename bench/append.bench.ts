@@ -30,6 +30,8 @@ const spec: Omit<PartitionSpec, 'directory'> = {
   recover: false,
   verdict: null,
   recoveryPoint: 0,
+  copyForward: false,
+  flushedOffset: 0,
   config: {
     segmentBytesMax: 1024 ** 3,
     segmentAgeMsMax: 7 * 24 * 3600 * 1000,

@@ -31,6 +31,7 @@ export const loadDefaults: LoadSettings = {
   port: 9092,
   topic: 'load',
   partitionCount: 1,
+  firstPartition: 0,
   recordsPerBatch: 50,
   recordBytes: 200,
   acks: 1,
@@ -52,11 +53,12 @@ const stallMs = 10_000
 async function run(settings: LoadSettings): Promise<LoadResult> {
   const totals = newTotals()
   const window = new LoadWindow(settings)
-  const loads = Array.from({ length: settings.connectionCount }, () =>
-    settings.mode === 'produce'
-      ? new ProduceLoad(settings, window, totals)
-      : new ConsumeLoad(settings, window, totals),
-  )
+  const { connectionCount, partitionCount } = settings
+  const loads = Array.from({ length: connectionCount }, (_, connection) => {
+    if (settings.mode === 'consume') return new ConsumeLoad(settings, window, totals)
+    const firstPartition = Math.floor((connection * partitionCount) / connectionCount)
+    return new ProduceLoad({ ...settings, firstPartition }, window, totals)
+  })
   const watch = failWhenStalled(totals)
   try {
     await Promise.race([Promise.all(loads.map(load => load.run())), watch.stalled])

@@ -27,6 +27,8 @@ export interface ProduceSettings {
   readonly port: number
   readonly topic: string
   readonly partitionCount: number
+  /** Where the round over the partitions starts: connections that start apart do not walk in step. */
+  readonly firstPartition: number
   readonly recordsPerBatch: number
   readonly recordBytes: number
   readonly acks: -1 | 0 | 1
@@ -51,7 +53,8 @@ class Tape {
     for (let frame = 0; frame < this.frameCount; frame++) {
       const asks = (frame + 1) % framesPerAck === 0
       const acks = settings.acks === 0 && asks ? 1 : settings.acks
-      frames.push(encodeFrame(settings, acks, frame % settings.partitionCount, frame))
+      const partition = (settings.firstPartition + frame) % settings.partitionCount
+      frames.push(encodeFrame(settings, acks, partition, frame))
       this.starts.push(this.starts[frame]! + frames[frame]!.length)
     }
     this.bytes = Buffer.concat(frames)
@@ -113,6 +116,8 @@ export class ProduceLoad {
   readonly #window: LoadWindow
   readonly #totals: Totals
   readonly #tape: Tape
+  /** When each frame of the tape was last sent. */
+  readonly #sentMs: Float64Array
   readonly #framesPerAck: number
   readonly #framesInFlightMax: number
   readonly #answer = Buffer.allocUnsafeSlow(64 * 1024)
@@ -135,6 +140,7 @@ export class ProduceLoad {
     // Whole stretches only, so that the last frame sent always has an answer.
     this.#framesInFlightMax = settings.inFlight * (settings.acks === 0 ? 4 : 1)
     this.#tape = new Tape(settings, this.#framesPerAck, this.#framesInFlightMax)
+    this.#sentMs = new Float64Array(this.#tape.frameCount)
     // Where the error code lies is asked of the codec: the first byte that an error changes.
     const [good, bad] = [encodeAnswer(settings, 0), encodeAnswer(settings, 0x0101)]
     this.#answerBytes = good.length
@@ -193,6 +199,7 @@ export class ProduceLoad {
   /** Writes the next `count` frames: one write, two where the tape wraps. */
   #write(count: number): void {
     const { bytes, starts, frameCount } = this.#tape
+    const nowMs = performance.now()
     while (count > 0) {
       const first = this.#framesSent % frameCount
       const stretch = Math.min(count, frameCount - first)
@@ -200,6 +207,7 @@ export class ProduceLoad {
         const id = (this.#framesSent + frame - first) | 0
         bytes.writeInt32BE(id, starts[frame]! + correlationIdPosition)
       }
+      this.#sentMs.fill(nowMs, first, first + stretch)
       this.#socket!.write(bytes.subarray(starts[first]!, starts[first + stretch]!))
       this.#framesSent += stretch
       count -= stretch
@@ -211,6 +219,7 @@ export class ProduceLoad {
     const bytes = this.#answer
     this.#answerEnd += byteCount
     const answerBytes = this.#answerBytes
+    const nowMs = performance.now()
     let at = 0
     for (; at + answerBytes <= this.#answerEnd; at += answerBytes) {
       const acked = this.#framesAcked + this.#framesPerAck
@@ -220,6 +229,7 @@ export class ProduceLoad {
         throw new Error(this.#explain(bytes.subarray(at, this.#answerEnd)))
       }
       this.#framesAcked = acked
+      this.#window.answered(nowMs - this.#sentMs[(acked - 1) % this.#tape.frameCount]!)
       this.#totals.requests += this.#framesPerAck
     }
     const messages = (at / answerBytes) * this.#framesPerAck * this.#settings.recordsPerBatch

@@ -6,6 +6,7 @@
  *   start ── warm-up ──┬── window ──┬── drain
  *                      usage        usage: figures are differences between the edges
  */
+import { Latencies } from './latencies.ts'
 import { BallastRelease } from './page-ballast.ts'
 import { cpuSecondsBetween, type ProcessUsage, readProcessUsage } from './process-usage.ts'
 
@@ -39,6 +40,9 @@ export interface WindowResult extends Totals {
   readonly serverRssPeakBytes: number
   readonly serverDiskWriteBytes: number
   readonly serverDiskReadBytes: number
+  /** From the write of a request to its answer, requests answered inside the window; NaN when none was timed. */
+  readonly latencyP50Ms: number
+  readonly latencyP99Ms: number
 }
 
 interface Edge extends Totals {
@@ -60,12 +64,18 @@ export class LoadWindow {
   readonly #startMs = performance.now()
   #first: Edge | null = null
   #last: Edge | null = null
+  readonly #latencies = new Latencies()
 
   constructor(settings: WindowSettings) {
     this.#settings = settings
     this.#ballast = new BallastRelease(settings.ballastDirectory)
     this.#ballast.grownTo(0)
     if (settings.warmupSeconds === 0) this.#first = this.#edge(newTotals())
+  }
+
+  /** A request was answered so long after it was sent. */
+  answered(latencyMs: number): void {
+    if (this.#first !== null && this.#last === null) this.#latencies.observe(latencyMs)
   }
 
   /** Takes the totals so far; false once the window has ended and nothing more should be sent. */
@@ -100,6 +110,8 @@ export class LoadWindow {
       serverRssPeakBytes: last.server.rssPeakBytes,
       serverDiskWriteBytes: last.server.writeBytes - first.server.writeBytes,
       serverDiskReadBytes: last.server.readBytes - first.server.readBytes,
+      latencyP50Ms: this.#latencies.percentileMs(0.5),
+      latencyP99Ms: this.#latencies.percentileMs(0.99),
     }
   }
 

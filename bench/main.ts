@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { runFlush } from './flush.ts'
 import { runWire } from './wire.ts'
 import { UsageError } from './wire-options.ts'
 
@@ -12,6 +13,7 @@ const help = `Usage: npm run bench -- NAME [options]
 
   list               names every bench
   wire [options]     the Kafka port end to end, beside a floor server; see: npm run bench -- wire --help
+  flush [options]    acks=all beside acks=1 with many dirty partitions; see: npm run bench -- flush --help
   NAME               a micro-benchmark of that name, one mechanism each
 
 Example: npm run bench -- wire --quick
@@ -27,6 +29,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     return 0
   }
   if (name === 'wire') return await runWire(args)
+  if (name === 'flush') return await runFlush(args)
   if (microNames().includes(name)) return await runMicro(name, args)
   throw new UsageError(`no bench ${JSON.stringify(name)}: npm run bench -- list names them`)
 }
@@ -40,7 +43,10 @@ function microNames(): string[] {
 
 /** Each micro-benchmark is described by the first clause of its head comment. */
 function listBenches(): string {
-  const lines = [`${'wire'.padEnd(12)}the Kafka port end to end, beside a floor server`]
+  const lines = [
+    `${'flush'.padEnd(12)}acks=all beside acks=1 with many dirty partitions, and beside raw loops`,
+    `${'wire'.padEnd(12)}the Kafka port end to end, beside a floor server`,
+  ]
   for (const name of microNames()) {
     const text = readFileSync(join(import.meta.dirname, name + microSuffix), 'utf8')
     const comment = /^\/\*\*(.*?)\*\//s.exec(text)?.[1] ?? ''

@@ -119,11 +119,11 @@ function parse(args: readonly string[]) {
   }
 }
 
-function list(text: string | undefined, absent: string): string[] {
+export function list(text: string | undefined, absent: string): string[] {
   return (text ?? absent).split(',').map(item => item.trim())
 }
 
-function number(name: string, text: string | undefined, absent: number): number {
+export function number(name: string, text: string | undefined, absent: number): number {
   if (text === undefined) return absent
   const value = Number(text)
   if (!(value > 0) || value > 3600)
@@ -131,7 +131,7 @@ function number(name: string, text: string | undefined, absent: number): number 
   return value
 }
 
-function count(name: string, text: string | undefined, absent: number): number {
+export function count(name: string, text: string | undefined, absent: number): number {
   const value = text === undefined ? absent : Number(text)
   if (!Number.isInteger(value) || value < 1 || value > 100_000) {
     throw new UsageError(`--${name} ${text}: a whole number from 1 wanted`)

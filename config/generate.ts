@@ -122,8 +122,10 @@ const INTRODUCTION = [
 const TOPICS = [
   '## Topic configs',
   '',
-  'Set per topic at creation (`odradek topics create --config NAME=VALUE`, CreateTopics). *Broker key* is the setting above',
-  'that gives the default. All of Kafka 4.1’s are known; *(kept)* as above.',
+  'Set per topic at creation (`odradek topics create --config NAME=VALUE`, CreateTopics), and changed while it is in use',
+  '(`odradek topics alter TOPIC --config NAME=VALUE --delete-config NAME`, IncrementalAlterConfigs, AlterConfigs): durable',
+  'when the change is answered, in force from the next append, no restart. *Broker key* is the setting above that gives the',
+  'default. All of Kafka 4.1’s are known; *(kept)* as above.',
   '',
   '| config | default | broker key | meaning |',
   '| --- | --- | --- | --- |',

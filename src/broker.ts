@@ -10,8 +10,15 @@ import { apiRows } from './apis/index.ts'
 import { systemClock } from './clock.ts'
 import { type BrokerConfig, loadConfig } from './config/config.ts'
 import { DataDirectory } from './data-directory.ts'
+import {
+  DescriptorBudget,
+  descriptorLimit,
+  openDescriptors,
+  sealedFilesPerOwner,
+} from './descriptors.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { HttpListener } from './http/server.ts'
+import { startHttpPart } from './http-part.ts'
 import { createLogger, type Logger } from './log.ts'
 import { Metric, ThreadMetrics } from './metrics.ts'
 import { ApiTable } from './net/api-table.ts'
@@ -24,14 +31,12 @@ import { OwnerTasks } from './partitions/owner-tasks.ts'
 import { ThreadedPartitionHost } from './partitions/partition-host.ts'
 import { RecoveryCheckpoint } from './partitions/recovery-checkpoint.ts'
 import { type Progress, RecoveryScans } from './partitions/recovery-scans.ts'
-import { refreshGauges } from './refresh-gauges.ts'
+import { Watchdog } from './partitions/watchdog.ts'
 import type { Services } from './services.ts'
 import { TaskPool } from './task-pool.ts'
 import { ProducerIds } from './topics/producer-ids.ts'
-import { partitionDirectoryName } from './topics/topic-names.ts'
 import { TopicRegistry } from './topics/topic-registry.ts'
 import { FileTopicStore } from './topics/topic-store.ts'
-import { packageVersion } from './version.ts'
 
 /** Answers already owed have this long to leave at close. */
 const drainMs = 10_000
@@ -64,6 +69,10 @@ export interface BrokerHooks {
   readonly readPath?: ReadPath
   /** Heap and node options of owner threads: tests run them out of heap, or preload what breaks them. */
   readonly ownerThreads?: OwnerThreadOptions
+  /** Between two looks of the watchdog at the owner threads. */
+  readonly watchdogMs?: number
+  /** From a partition's failure to the automatic try to bring it back. */
+  readonly retryMs?: number
   /** Removed at close. */
   readonly temporaryDirectory?: string
 }
@@ -124,7 +133,9 @@ export interface Parts {
   readonly tasks: TaskPool
   readonly services: Services
   readonly listener: Listener
+  readonly descriptors: DescriptorBudget
   readonly timers: NodeJS.Timeout[]
+  readonly watchdog: Watchdog
   http: HttpListener | null
   serving: boolean
 }
@@ -174,7 +185,7 @@ export async function startBrokerWith(
   try {
     const parts = await assemble(config, hooks, log, directory, threads, await readPath)
     hooks.onKafkaReady?.()
-    if (hooks.http !== false) await startHttpPart(parts, threads.metricsMemory)
+    if (hooks.http !== false) parts.http = await startHttpPart(parts, threads.metricsMemory)
     parts.serving = true
     return new Broker(parts, Math.round(performance.now() - startedMs))
   } catch (error) {
@@ -226,6 +237,7 @@ function startThreads(
       partitionsMax: config.partitionsMax,
       metrics: metricsMemory,
       settings: { ...config.housekeeping, dataDirectory },
+      sealedFilesMax: sealedFilesPerOwner(descriptorLimit(), config.workers),
     },
     dispatcher,
     metrics,
@@ -235,6 +247,7 @@ function startThreads(
     scans: new RecoveryScans(tasks, progress => hooks.onProgress?.(progress)),
     checkpoint: new RecoveryCheckpoint(dataDirectory),
     ownerThreads: hooks.ownerThreads,
+    retryMs: hooks.retryMs,
   })
   dispatcher.start()
   return { dispatcher, host, tasks, metrics, metricsMemory }
@@ -265,6 +278,12 @@ async function assemble(
   await host.prepare(await directory.takeCleanMark())
   await admin.start()
   host.opened()
+  const descriptors = new DescriptorBudget({
+    limit: descriptorLimit(),
+    open: openDescriptors(),
+    owners: config.workers,
+    partitions: host.partitionCount,
+  })
   const advertised = { ...(config.advertised ?? config.kafka) }
   const services: Services = {
     config,
@@ -289,7 +308,9 @@ async function assemble(
     tasks,
     services,
     listener: null as unknown as Listener,
+    descriptors,
     timers: [],
+    watchdog: new Watchdog({ owners: host.owners, log, metrics, checkMs: hooks.watchdogMs }),
     http: null,
     serving: false,
   }
@@ -303,7 +324,7 @@ async function assemble(
 }
 
 function makeListener(parts: Parts, readPath: ReadPath): Listener {
-  const { config, dispatcher } = parts
+  const { config, descriptors, dispatcher, host } = parts
   return new Listener({
     apis: new ApiTable(apiRows()),
     dispatcher,
@@ -313,7 +334,9 @@ function makeListener(parts: Parts, readPath: ReadPath): Listener {
     log: parts.log,
     readPath,
     limits: {
-      connectionsMax: config.connectionsMax,
+      get connectionsMax() {
+        return Math.min(config.connectionsMax, descriptors.connectionsFor(host.partitionCount))
+      },
       frameBytesMax: config.socketRequestBytesMax,
       idleMs: config.connectionsIdleMs,
       stallMs: config.connectionStallMs,
@@ -323,29 +346,6 @@ function makeListener(parts: Parts, readPath: ReadPath): Listener {
     },
     httpUrl: () => parts.http?.url ?? null,
   })
-}
-
-async function startHttpPart(parts: Parts, metricsMemory: SharedArrayBuffer): Promise<void> {
-  const { config, services, host, log } = parts
-  const { startHttp } = await import('./http/server.ts')
-  const notOnline = (): string[] => {
-    const missing: string[] = []
-    for (const { topic, index, state } of host.partitions()) {
-      if (state !== 'online') missing.push(partitionDirectoryName(topic, index))
-    }
-    return missing
-  }
-  parts.http = await bindPort('http', () =>
-    startHttp({
-      config: { http: config.http, advertised: config.advertised },
-      version: packageVersion(),
-      metricsMemory,
-      metrics: services.metrics,
-      refreshGauges: () => refreshGauges(services, host, parts.listener),
-      readiness: () => ({ serving: parts.serving, unavailable: notOnline() }),
-      log,
-    }),
-  )
 }
 
 function startTimers(parts: Parts): void {
@@ -376,6 +376,7 @@ async function closeParts(parts: Parts): Promise<void> {
   const { directory, dispatcher, hooks, host, listener, tasks, timers } = parts
   parts.serving = false
   for (const timer of timers) clearInterval(timer)
+  parts.watchdog.stop()
   await parts.http?.close()
   await listener.close(drainMs)
   await host.saveCheckpoint().catch(() => {})

@@ -71,6 +71,14 @@ export class DirectoryLock {
     }
   }
 
+  /** Rejects as `acquire` does while a process has the directory; takes and changes nothing. */
+  static async refuseIfHeld(directory: string): Promise<void> {
+    const path = join(directory, LOCK_FILE)
+    const present = await readHolder(path)
+    if (present !== null && (await isAlive(present, path, describeSelf())))
+      throw inUse(directory, present)
+  }
+
   async release(): Promise<void> {
     clearInterval(this.#heartbeat)
     const present = await readHolder(this.#path)

@@ -166,7 +166,7 @@ export const metricRows = {
   ackedUnflushedRecords: {
     name: 'acked_unflushed_records',
     type: 'gauge',
-    help: 'Records appended and not proven on disk yet: what a power failure now could take',
+    help: 'Records appended and not flushed yet: what a power failure now could take',
   },
   owners: { name: 'owners', type: 'gauge', help: 'Owner threads configured' },
   ownersUp: { name: 'owners_up', type: 'gauge', help: 'Owner threads serving' },
@@ -174,6 +174,26 @@ export const metricRows = {
     name: 'owner_restarts_total',
     type: 'counter',
     help: 'Owner threads replaced after a crash',
+  },
+  watchdogTerminations: {
+    name: 'watchdog_terminations_total',
+    type: 'counter',
+    help: 'Owner threads ended because they burnt CPU without getting anywhere',
+  },
+  partitionsRecovered: {
+    name: 'partitions_recovered_total',
+    type: 'counter',
+    help: 'Offline partitions that came back while the broker ran',
+  },
+  dataDirectoryOffline: {
+    name: 'data_directory_offline',
+    type: 'gauge',
+    help: '1 when the disk failed under three partitions: none takes records any more',
+  },
+  diskFreeBytes: {
+    name: 'disk_free_bytes',
+    type: 'gauge',
+    help: 'Free space of the file system that holds the data directory',
   },
   insecureListener: {
     name: 'insecure_listener',
@@ -208,6 +228,26 @@ export const metricRows = {
   },
   flushSeconds: { name: 'flush_seconds', type: 'histogram', help: 'Duration of fdatasync calls' },
   segmentsRolled: { name: 'segments_rolled_total', type: 'counter', help: 'Segments sealed' },
+  logStartMoves: {
+    name: 'log_start_moves_total',
+    type: 'counter',
+    help: 'Times the log start of a partition moved up: retention or DeleteRecords',
+  },
+  segmentsDeleted: {
+    name: 'segments_deleted_total',
+    type: 'counter',
+    help: 'Segments removed because they lay below the log start',
+  },
+  segmentBytesDeleted: {
+    name: 'segment_bytes_deleted_total',
+    type: 'counter',
+    help: 'Bytes of the segments removed because they lay below the log start',
+  },
+  retentionPaused: {
+    name: 'retention_paused',
+    type: 'gauge',
+    help: 'Owner threads that delete nothing by age because the wall clock jumped',
+  },
   diskFull: {
     name: 'disk_full_total',
     type: 'counter',

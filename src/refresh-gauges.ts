@@ -1,4 +1,5 @@
 /** Gauges that are cheaper to compute when somebody looks than to keep. Dispatcher thread. */
+import { statfsSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
 import { labelled, Metric } from './metrics.ts'
 import type { Listener } from './net/kafka-listener.ts'
@@ -13,12 +14,10 @@ export function refreshGauges(
   host: ThreadedPartitionHost,
   listener: Listener,
 ): void {
-  const { metrics, dispatcher, topics } = services
+  const { metrics, dispatcher, topics, config } = services
   const states = { online: 0, opening: 0, offline: 0, 'read-only': 0 }
-  let unflushed = 0
   for (const { slot, generation, state } of host.partitions()) {
     const known = services.offsets.read(slot, generation, view)
-    if (known) unflushed += view.logEnd - view.highWatermark
     if (known && view.state === PartitionState.readOnly) states['read-only']++
     else if (known && view.state === PartitionState.offline) states.offline++
     else if (state === 'online') states.online++
@@ -28,7 +27,7 @@ export function refreshGauges(
     metrics.set(labelled('partitions', state as keyof typeof states), count)
   }
   metrics.set(Metric.topics, topics.size)
-  metrics.set(Metric.ackedUnflushedRecords, unflushed)
+  metrics.set(Metric.diskFreeBytes, freeBytes(config.dataDirectory))
   metrics.set(Metric.owners, host.owners.length)
   metrics.set(Metric.ownersUp, host.owners.filter(owner => owner.alive).length)
   metrics.set(Metric.requestsInFlight, listener.requestsInFlight)
@@ -39,5 +38,15 @@ export function refreshGauges(
   for (const [name, arena] of Object.entries(arenas)) {
     metrics.set(labelled('arenaBytes', name as keyof typeof arenas), arena.sab.byteLength)
     metrics.set(labelled('arenaUsedBytes', name as keyof typeof arenas), arena.usedBytes)
+  }
+}
+
+/** 0 when the file system does not say. */
+function freeBytes(directory: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(directory)
+    return bavail * bsize
+  } catch {
+    return 0
   }
 }

@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict'
 import type {
+  DeletedRecords,
   OpenedPartition,
   OwnerControl,
   PartitionDescription,
@@ -11,19 +12,33 @@ import type {
   PartitionSpec,
 } from '../src/contracts/control.ts'
 import type { LogConfig } from '../src/contracts/log-config.ts'
+import { Metric } from '../src/metrics.ts'
+import { Errors } from '../src/protocol/errors.ts'
 import { PartitionLog } from './log/log.ts'
 import { removeLog } from './log/remove-log.ts'
 import type { OwnerLoop } from './owner-loop.ts'
 
 export class OwnerControlPlane implements OwnerControl {
   readonly #loop: OwnerLoop
+  readonly #housekeeping: { stop(): void }
 
-  constructor(loop: OwnerLoop) {
+  constructor(loop: OwnerLoop, housekeeping: { stop(): void }) {
     this.#loop = loop
+    this.#housekeeping = housekeeping
   }
 
   async openPartitions(specs: readonly PartitionSpec[]): Promise<OpenedPartition[]> {
     return specs.map(spec => this.#open(spec))
+  }
+
+  async recoverPartition(spec: PartitionSpec): Promise<OpenedPartition> {
+    const failed = this.#loop.logs[spec.slot]
+    await failed?.settled()
+    return this.#open(spec, failed)
+  }
+
+  async takeOffline(reason: string): Promise<void> {
+    this.#loop.takeOffline(reason)
   }
 
   async closePartitions(slots: readonly number[]): Promise<void> {
@@ -52,12 +67,25 @@ export class OwnerControlPlane implements OwnerControl {
     this.#loop.logs[slot]?.applyConfig(config)
   }
 
+  async deleteRecords(
+    slot: number,
+    generation: number,
+    beforeOffset: number,
+  ): Promise<DeletedRecords> {
+    const log = this.#loop.logs[slot]
+    if (log?.generation !== generation) {
+      return { error: Errors.NOT_LEADER_OR_FOLLOWER, logStartOffset: -1 }
+    }
+    return await new Promise(resolve => log.deleteRecords(beforeOffset, resolve))
+  }
+
   async describe(slots: readonly number[]): Promise<PartitionDescription[]> {
     const logs = slots.map(slot => this.#loop.logs[slot])
     return logs.filter(log => log !== undefined).map(log => log.describe())
   }
 
   async shutdown(): Promise<boolean> {
+    this.#housekeeping.stop()
     let clean = true
     for (const log of this.#loop.logs) {
       if (log !== undefined) clean = (await this.#close(log)) && clean
@@ -76,15 +104,21 @@ export class OwnerControlPlane implements OwnerControl {
     }
   }
 
-  #open(spec: PartitionSpec): OpenedPartition {
+  /** In place of `failed`, which is closed once the new log is open. */
+  #open(spec: PartitionSpec, failed?: PartitionLog): OpenedPartition {
     try {
-      assert(this.#loop.logs[spec.slot] === undefined, `slot ${spec.slot} has a log already`)
+      assert(this.#loop.logs[spec.slot] === failed, `slot ${spec.slot} has a log already`)
       const log = PartitionLog.open({
         spec,
         env: this.#loop.env,
         onAdvance: this.#loop.onAdvance,
         onFailure: this.#loop.onFailure,
+        onSegmentRemoved: (_, bytes) => {
+          this.#loop.metrics.add(Metric.segmentsDeleted, 1)
+          this.#loop.metrics.add(Metric.segmentBytesDeleted, bytes)
+        },
       })
+      failed?.close({ clean: false })
       this.#loop.adopt(log, `${spec.topic}-${spec.partition}`)
       const { logStart, logEnd } = log.offsets
       return {

@@ -18,29 +18,54 @@ const openFlags = {
 /** Told how long each started sync of a file took. */
 type SyncListener = (seconds: number) => void
 
+/** Told when a call that may block begins and ends. */
+export interface CallListener {
+  enter(): void
+  leave(): void
+}
+
+const nobody: CallListener = { enter: () => {}, leave: () => {} }
+
 class RealFile implements DiskFile {
   readonly path: string
   readonly #fd: number
   readonly #tell: SyncListener
+  readonly #calls: CallListener
   #syncsInFlight = 0
   #closed = false
 
-  constructor(path: string, fd: number, tell: SyncListener) {
+  constructor(path: string, fd: number, tell: SyncListener, calls: CallListener) {
     this.path = path
     this.#fd = fd
     this.#tell = tell
+    this.#calls = calls
   }
 
   write(bytes: Uint8Array, position: number): number {
-    return fs.writeSync(this.#fd, bytes, 0, bytes.length, position)
+    this.#calls.enter()
+    try {
+      return fs.writeSync(this.#fd, bytes, 0, bytes.length, position)
+    } finally {
+      this.#calls.leave()
+    }
   }
 
   writeGathered(views: readonly Uint8Array[], position: number): number {
-    return fs.writevSync(this.#fd, views, position)
+    this.#calls.enter()
+    try {
+      return fs.writevSync(this.#fd, views, position)
+    } finally {
+      this.#calls.leave()
+    }
   }
 
   read(into: Uint8Array, position: number): number {
-    return fs.readSync(this.#fd, into, 0, into.length, position)
+    this.#calls.enter()
+    try {
+      return fs.readSync(this.#fd, into, 0, into.length, position)
+    } finally {
+      this.#calls.leave()
+    }
   }
 
   startSync(done: (error: Error | null) => void): void {
@@ -50,20 +75,28 @@ class RealFile implements DiskFile {
       this.#tell((performance.now() - startedMs) / 1000)
       this.#syncsInFlight--
       if (this.#closed && this.#syncsInFlight === 0) fs.closeSync(this.#fd)
-      done(error)
+      done(error ?? this.#removed())
     })
   }
 
   sync(): void {
-    fs.fdatasyncSync(this.#fd)
+    inCall(this.#calls, () => fs.fdatasyncSync(this.#fd))
+    const removed = this.#removed()
+    if (removed !== null) throw removed
   }
 
   truncate(sizeBytes: number): void {
-    fs.ftruncateSync(this.#fd, sizeBytes)
+    inCall(this.#calls, () => fs.ftruncateSync(this.#fd, sizeBytes))
   }
 
   sizeBytes(): number {
     return fs.fstatSync(this.#fd).size
+  }
+
+  /** What is written to a file without a name is gone at the next start, however well it was synced. */
+  #removed(): Error | null {
+    if (this.#closed || fs.fstatSync(this.#fd).nlink > 0) return null
+    return Object.assign(new Error(`${this.path} was removed`), { code: 'ENOENT' })
   }
 
   close(): void {
@@ -112,14 +145,46 @@ const calls: Omit<Disk, 'open'> = {
     return blocks * bsize
   },
   modifiedMs: path => fs.statSync(path).mtimeMs,
+  setModifiedMs: (path, wallMs) => fs.utimesSync(path, wallMs / 1000, wallMs / 1000),
 }
 
-export const realDisk: Disk = diskThatTells(() => {})
+function inCall<T>(listener: CallListener, call: () => T): T {
+  listener.enter()
+  try {
+    return call()
+  } finally {
+    listener.leave()
+  }
+}
 
-/** The real disk, with somebody who wants to know about its syncs. */
-export function diskThatTells(tell: SyncListener): Disk {
+/** The calls by path, each telling when it begins and ends. */
+function tellingCalls(listener: CallListener): typeof calls {
   return {
-    ...calls,
-    open: (path, mode) => new RealFile(path, fs.openSync(path, openFlags[mode], 0o644), tell),
+    mkdir: path => inCall(listener, () => calls.mkdir(path)),
+    rename: (from, to) => inCall(listener, () => calls.rename(from, to)),
+    unlink: path => inCall(listener, () => calls.unlink(path)),
+    removeTree: path => inCall(listener, () => calls.removeTree(path)),
+    exists: path => inCall(listener, () => calls.exists(path)),
+    list: directory => inCall(listener, () => calls.list(directory)),
+    readFile: path => inCall(listener, () => calls.readFile(path)),
+    syncDirectory: path => inCall(listener, () => calls.syncDirectory(path)),
+    startSyncDirectory: calls.startSyncDirectory,
+    freeBytes: path => inCall(listener, () => calls.freeBytes(path)),
+    totalBytes: path => inCall(listener, () => calls.totalBytes(path)),
+    modifiedMs: path => inCall(listener, () => calls.modifiedMs(path)),
+    setModifiedMs: (path, wallMs) => inCall(listener, () => calls.setModifiedMs(path, wallMs)),
+  }
+}
+
+export const realDisk: Disk = diskThatTells(() => {}, nobody)
+
+/** The real disk, with somebody who wants to know about its syncs, and somebody who watches its calls. */
+export function diskThatTells(tell: SyncListener, listener: CallListener): Disk {
+  return {
+    ...tellingCalls(listener),
+    open: (path, mode) => {
+      const fd = inCall(listener, () => fs.openSync(path, openFlags[mode], 0o644))
+      return new RealFile(path, fd, tell, listener)
+    },
   }
 }

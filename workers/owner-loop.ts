@@ -5,11 +5,11 @@
  * state of a round lives in reused arrays; nothing is allocated per command.
  */
 import type { Clock } from '../src/contracts/clock.ts'
+import type { OwnerHost } from '../src/contracts/control.ts'
 import type { Disk } from '../src/contracts/disk.ts'
-import { commandSlots, type OwnerBoot, replySlots } from '../src/contracts/owner-boot.ts'
+import type { OwnerBoot } from '../src/contracts/owner-boot.ts'
 import type { TaskRunner } from '../src/contracts/tasks.ts'
 import { Metric, type ThreadMetrics } from '../src/metrics.ts'
-import { OffsetTable, PartitionState } from '../src/partitions/offset-table.ts'
 import { Errors } from '../src/protocol/errors.ts'
 import {
   type Command,
@@ -19,13 +19,15 @@ import {
   type Reply,
   ReplyKind,
   readCommand,
-  writeReply,
 } from '../src/ring/commands.ts'
 import { Doorbell } from '../src/ring/doorbell.ts'
-import { ensure } from '../src/ring/ensure.ts'
-import { Ring } from '../src/ring/ring.ts'
+import type { Pulse } from '../src/ring/pulse.ts'
+import { DiskSpace } from './disk-space.ts'
+import { type Link, Links } from './links.ts'
+import type { FlushTurns } from './log/flush-turns.ts'
 import type { PartitionLog } from './log/log.ts'
-import { newAppendResult, newReadResult } from './log/results.ts'
+import { type BatchLocation, newAppendResult, newReadResult } from './log/results.ts'
+import { Publisher } from './publisher.ts'
 
 /** Commands of one round, and bytes of its appends: bounds the time before replies leave. */
 const roundCommandsMax = 512
@@ -41,17 +43,7 @@ export interface LogEnv {
   readonly disk: Disk
   readonly clock: Clock
   readonly tasks: TaskRunner
-}
-
-/** One dispatcher as this owner sees it. */
-interface Link {
-  readonly index: number
-  readonly commands: Ring
-  readonly replies: Ring
-  readonly doorbell: Doorbell
-  readonly requests: Buffer
-  readonly responses: Buffer
-  unpublished: number
+  readonly flushTurns?: FlushTurns
 }
 
 /** An append that was staged and waits for the commit of its round. */
@@ -65,10 +57,14 @@ export class OwnerLoop {
   readonly env: LogEnv
   readonly metrics: ThreadMetrics
   readonly logs: (PartitionLog | undefined)[] = []
-  /** `topic-partition` by slot, for log lines. */
-  readonly #names: string[] = []
-  readonly #offsets: OffsetTable
-  readonly #links: Link[]
+  /** What logs report to: see `Publisher`. */
+  readonly onAdvance = (log: PartitionLog): void => this.#publisher.onAdvance(log)
+  readonly onFailure = (log: PartitionLog, error: Error): void =>
+    this.#publisher.onFailure(log, error)
+  readonly #links: Links
+  readonly #publisher: Publisher
+  readonly #space: DiskSpace
+  readonly #pulse: Pulse
   readonly #doorbell: Doorbell
   readonly #command: Command = emptyCommand()
   readonly #notice: Reply = emptyReply()
@@ -77,26 +73,47 @@ export class OwnerLoop {
   readonly #staged: StagedAppend[] = []
   #stagedCount = 0
   readonly #touched: PartitionLog[] = []
-  /** High watermark last published by slot: a watch is only tested when it moved. */
-  readonly #published: number[] = []
-  #inRound = false
   #asleep = false
   #turnScheduled = false
 
-  constructor(boot: OwnerBoot, env: LogEnv, metrics: ThreadMetrics) {
+  constructor(boot: OwnerBoot, env: LogEnv, metrics: ThreadMetrics, host: OwnerHost, pulse: Pulse) {
+    this.#pulse = pulse
     this.env = env
     this.metrics = metrics
-    this.#offsets = new OffsetTable(boot.offsetTable, boot.partitionsMax, boot.links.length)
     this.#doorbell = new Doorbell(boot.doorbells, boot.doorbellIndex)
-    this.#links = boot.links.map((memory, index) => ({
-      index,
-      commands: new Ring(memory.commandRing, commandSlots),
-      replies: new Ring(memory.replyRing, replySlots(boot.partitionsMax)),
-      doorbell: new Doorbell(memory.doorbells, memory.doorbellIndex),
-      requests: Buffer.from(memory.requestArena),
-      responses: Buffer.from(memory.responseArena),
-      unpublished: 0,
-    }))
+    this.#links = new Links(boot, metrics)
+    this.#publisher = new Publisher({
+      boot,
+      links: this.#links,
+      clock: env.clock,
+      metrics,
+      host,
+      isRefused: log => this.#isRefused(log),
+    })
+    this.#space = new DiskSpace({
+      ...env,
+      directory: boot.settings.dataDirectory,
+      reserveBytes: boot.settings.diskReserveBytes,
+      onChange: (isFull, freeBytes) => {
+        for (const log of this.logs) if (log !== undefined) this.onAdvance(log)
+        void host.diskFull(isFull, freeBytes)
+      },
+      onRoom: () => {
+        for (const log of this.logs) log?.resume()
+      },
+    })
+  }
+
+  /** The disk is so full that only the broker itself may append. */
+  #isRefused(log: PartitionLog): boolean {
+    return this.#space.isFull && !log.config.isInternal
+  }
+
+  /** No log takes records any more. */
+  takeOffline(reason: string): void {
+    this.#publisher.isQuiet = true
+    for (const log of this.logs) log?.roundFailed(new Error(reason))
+    this.#publisher.isQuiet = false
   }
 
   start(): void {
@@ -106,62 +123,12 @@ export class OwnerLoop {
   /** Puts an opened log under its slot and tells all threads where it stands. */
   adopt(log: PartitionLog, name: string): void {
     this.logs[log.slot] = log
-    this.#names[log.slot] = name
-    this.#published[log.slot] = -1
-    this.publish(log)
-    this.#ringDispatchers()
+    this.#publisher.adopt(log, name)
   }
 
   release(slot: number): void {
     this.logs[slot] = undefined
-  }
-
-  /** Stores the log's offsets for all threads; wakes dispatchers that watch the partition when it advanced. */
-  publish(log: PartitionLog): void {
-    const { logStart, highWatermark, logEnd } = log.offsets
-    const state = tableState(log)
-    this.#offsets.publish(log.slot, log.generation, state, logStart, highWatermark, logEnd)
-    if (this.#published[log.slot] === highWatermark) return
-    this.#published[log.slot] = highWatermark
-    this.#notify(log, ReplyKind.advanced, Errors.NONE)
-  }
-
-  /** Offsets or state of a log moved: by its commit in a round, or by a sync that finished between rounds. */
-  readonly onAdvance = (log: PartitionLog): void => {
-    this.publish(log)
-    if (!this.#inRound) this.#ringDispatchers()
-  }
-
-  readonly onFailure = (log: PartitionLog, error: Error): void => {
-    this.metrics.add(Metric.flushFailures, 1)
-    this.#logError(log, error)
-    this.publish(log)
-    this.#notify(log, ReplyKind.failed, Errors.KAFKA_STORAGE_ERROR)
-    if (!this.#inRound) this.#ringDispatchers()
-  }
-
-  /** Worker threads share the process's stderr: one write per line. */
-  #logError(log: PartitionLog, error: Error): void {
-    const line = {
-      level: 'error',
-      time: new Date(this.env.clock.wallMs()).toISOString(),
-      partition: this.#names[log.slot],
-      msg: `partition is offline: ${error.message}`,
-    }
-    process.stderr.write(`${JSON.stringify(line)}\n`)
-  }
-
-  #notify(log: PartitionLog, kind: number, errorCode: number): void {
-    for (const link of this.#links) {
-      if (!this.#offsets.takeWatch(log.slot, link.index)) continue
-      const notice = this.#notice
-      notice.kind = kind
-      notice.partitionSlot = log.slot
-      notice.partitionGeneration = log.generation
-      notice.errorCode = errorCode
-      notice.endOffset = log.offsets.highWatermark
-      this.#reply(link, notice)
-    }
+    this.#publisher.release(slot)
   }
 
   readonly #woken = (): void => {
@@ -173,12 +140,15 @@ export class OwnerLoop {
     this.#turnScheduled = false
     const startedMs = performance.now()
     let commands = 0
-    this.#inRound = true
-    for (const link of this.#links) commands += this.#round(link)
+    this.#pulse.beat()
+    this.#pulse.isInRound = true
+    this.#publisher.isInRound = true
+    for (const link of this.#links.all) commands += this.#round(link)
     if (this.#stagedCount > 0) this.#commit()
-    this.#inRound = false
+    this.#publisher.isInRound = false
+    this.#pulse.isInRound = false
     if (commands > 0) {
-      this.#ringDispatchers()
+      this.#links.ring()
       this.metrics.add(Metric.busySeconds, (performance.now() - startedMs) / 1000)
     }
     if (commands > 0 && this.#spin()) {
@@ -187,7 +157,7 @@ export class OwnerLoop {
       return
     }
     this.#doorbell.prepareSleep()
-    if (this.#links.some(hasCommands)) {
+    if (this.#links.hasCommands()) {
       this.#doorbell.cancelSleep()
       this.#turnScheduled = true
       setImmediate(this.#turn)
@@ -201,7 +171,7 @@ export class OwnerLoop {
   #spin(): boolean {
     const untilMs = performance.now() + spinMs
     do {
-      if (this.#links.some(hasCommands)) return true
+      if (this.#links.hasCommands()) return true
     } while (performance.now() < untilMs)
     return false
   }
@@ -230,8 +200,9 @@ export class OwnerLoop {
     const known = log !== undefined && log.generation === command.partitionGeneration
     if (command.op === Op.append) {
       const entry = this.#nextStaged(link, command)
-      if (known) this.#stage(entry, log, command)
-      else entry.reply.errorCode = Errors.NOT_LEADER_OR_FOLLOWER
+      if (!known) entry.reply.errorCode = Errors.NOT_LEADER_OR_FOLLOWER
+      else if (this.#isRefused(log)) entry.reply.errorCode = Errors.KAFKA_STORAGE_ERROR
+      else this.#stage(entry, log, command)
       return
     }
     const reply = this.#notice
@@ -239,7 +210,7 @@ export class OwnerLoop {
     if (!known) reply.errorCode = Errors.NOT_LEADER_OR_FOLLOWER
     else if (command.op === Op.read) this.#read(link, log, command, reply)
     else this.#find(link, log, command, reply)
-    this.#reply(link, reply)
+    this.#links.reply(link, reply)
   }
 
   /** Fills the fields that tell the dispatcher which request a reply is for. */
@@ -272,13 +243,18 @@ export class OwnerLoop {
   }
 
   #stage(entry: StagedAppend, log: PartitionLog, command: Command): void {
+    this.#space.appending(command.length)
     const start = command.arenaOffset
     const batch = entry.link.requests.subarray(start, start + command.length)
     const result = this.#appendResult
     log.stage(batch, command.apiVersion, result)
     entry.log = log
     entry.reply.errorCode = result.error
-    if (result.error !== Errors.NONE) return
+    if (result.error !== Errors.NONE) {
+      entry.reply.start = result.badRecord
+      entry.reply.timestampMs = result.badTimestampMs
+      return
+    }
     entry.reply.baseOffset = result.baseOffset
     entry.reply.endOffset = result.lastOffset + 1
     entry.reply.timestampMs = result.logAppendTimeMs
@@ -298,7 +274,10 @@ export class OwnerLoop {
       const errorCode = log.commit()
       this.metrics.add(Metric.segmentsRolled, log.segments.length - segmentCount)
       if (errorCode === Errors.NONE) continue
-      if (log.state === 'read-only') this.metrics.add(Metric.diskFull, 1)
+      if (log.state === 'read-only') {
+        this.metrics.add(Metric.diskFull, 1)
+        this.#space.exhausted()
+      }
       this.#failStaged(log, errorCode)
     }
     touched.length = 0
@@ -306,7 +285,7 @@ export class OwnerLoop {
     for (let i = 0; i < this.#stagedCount; i++) {
       const { link, reply } = this.#staged[i] as StagedAppend
       if (reply.errorCode === Errors.NONE) appended++
-      this.#reply(link, reply)
+      this.#links.reply(link, reply)
     }
     this.metrics.add(Metric.appends, appended)
     this.metrics.add(Metric.appendErrors, this.#stagedCount - appended)
@@ -338,8 +317,7 @@ export class OwnerLoop {
 
   #find(link: Link, log: PartitionLog, command: Command, reply: Reply): void {
     try {
-      const location =
-        command.op === Op.findTime ? log.findByTime(command.offset) : log.findMaxTimestamp()
+      const location = locate(log, command)
       if (location === null) return
       reply.baseOffset = location.baseOffset
       if (location.bytes > command.maxBytes) {
@@ -354,29 +332,11 @@ export class OwnerLoop {
       reply.errorCode = Errors.KAFKA_STORAGE_ERROR
     }
   }
-
-  #reply(link: Link, reply: Reply): void {
-    const at = link.replies.claim()
-    ensure(at !== -1, 'a reply ring has room for every command and every notice')
-    writeReply(link.replies.words, at, reply)
-    link.unpublished++
-  }
-
-  #ringDispatchers(): void {
-    for (const link of this.#links) {
-      if (link.unpublished === 0) continue
-      link.unpublished = 0
-      link.replies.publish()
-      if (link.doorbell.ring()) this.metrics.add(Metric.doorbells, 1)
-    }
-  }
 }
 
-function hasCommands(link: Link): boolean {
-  return link.commands.peek() !== -1
-}
-
-function tableState(log: PartitionLog): number {
-  if (log.state === 'online') return PartitionState.online
-  return log.state === 'offline' ? PartitionState.offline : PartitionState.readOnly
+function locate(log: PartitionLog, { op, offset }: Command): BatchLocation | null {
+  if (op === Op.findTime || op === Op.findTimeBehindStart) {
+    return log.findByTime(offset, log.offsets.logStart, op === Op.findTimeBehindStart)
+  }
+  return log.findMaxTimestamp(op === Op.findMaxTimeBehindStart)
 }

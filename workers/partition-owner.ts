@@ -13,11 +13,15 @@ import { parentPort, workerData } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import { systemClock } from '../src/clock.ts'
+import type { OwnerHost } from '../src/contracts/control.ts'
 import type { OwnerBoot } from '../src/contracts/owner-boot.ts'
-import type { TaskRunner } from '../src/contracts/tasks.ts'
 import { Metric, ThreadMetrics } from '../src/metrics.ts'
+import { Pulse } from '../src/ring/pulse.ts'
 import { OwnerControlPlane } from './control.ts'
 import { diskThatTells } from './disk.ts'
+import { FlushTurns } from './log/flush-turns.ts'
+import { sealedFiles } from './log/open-files.ts'
+import { ownerHousekeeping } from './owner-housekeeping.ts'
 import { OwnerLoop } from './owner-loop.ts'
 
 if (parentPort === null) throw new Error('partition-owner.ts is the entry of a worker thread')
@@ -27,14 +31,26 @@ const heapLookMs = 10_000
 const boot = workerData as OwnerBoot
 const metrics = new ThreadMetrics(boot.metrics, boot.metricsThread)
 metrics.clearGauges()
-const disk = diskThatTells(seconds => {
+sealedFiles.countMax = boot.sealedFilesMax
+const pulse = new Pulse(boot.pulse)
+const onSync = (seconds: number): void => {
   metrics.add(Metric.flushes, 1)
   metrics.observe(Metric.flushSeconds, seconds)
-})
+}
+const disk = diskThatTells(onSync, pulse)
 const noteHeap = (): void => metrics.set(Metric.heapUsedBytes, getHeapStatistics().used_heap_size)
 noteHeap()
 setInterval(noteHeap, heapLookMs).unref()
-const tasks = Comlink.wrap<TaskRunner>(nodeEndpoint(boot.tasksPort))
-const loop = new OwnerLoop(boot, { disk, clock: systemClock, tasks }, metrics)
-Comlink.expose(new OwnerControlPlane(loop), nodeEndpoint(parentPort))
+const host = Comlink.wrap<OwnerHost>(nodeEndpoint(boot.hostPort))
+const flushTurns = new FlushTurns(Number(process.env.TMP_TURNS ?? 16))
+const loop = new OwnerLoop(
+  boot,
+  { disk, clock: systemClock, tasks: host, flushTurns },
+  metrics,
+  host,
+  pulse,
+)
+const housekeeping = ownerHousekeeping(boot, loop)
+Comlink.expose(new OwnerControlPlane(loop, housekeeping), nodeEndpoint(parentPort))
 loop.start()
+housekeeping.start()

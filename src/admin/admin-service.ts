@@ -5,17 +5,18 @@
  *
  * Order of a creation: metadata durable → directories → registry → reply. Of a deletion: out of the
  * registry → mark durable → directories gone → record gone. So a crash leaves either a topic that opens
- * at the next start or a mark that the next start finishes.
+ * at the next start or a mark that the next start finishes. Configs: durable → registry → logs → reply.
  */
 import type { BrokerConfig } from '../config/config.ts'
-import { toLogConfig } from '../config/topic-configs.ts'
+import { minInsyncReplicas, toLogConfig } from '../config/topic-configs.ts'
 import type { Partition, PartitionHost } from '../partitions/partition.ts'
-import { Errors, KafkaError } from '../protocol/errors.ts'
+import { Errors, errorName, KafkaError } from '../protocol/errors.ts'
 import { isInternalTopic } from '../topics/topic-names.ts'
 import type { Topic, TopicRegistry } from '../topics/topic-registry.ts'
 import type { TopicRecord, TopicStore } from '../topics/topic-store.ts'
 import { newUuid } from '../topics/uuid.ts'
 import { type ConfigEntry, describeBroker, describeTopic } from './config-entries.ts'
+import { type ConfigChange, isSame, planConfigs } from './config-plan.ts'
 import { removeTopicDirectories } from './leftovers.ts'
 import { TopicCatalog } from './topic-catalog.ts'
 import {
@@ -27,6 +28,7 @@ import {
 } from './topic-plan.ts'
 
 export type { ConfigEntry } from './config-entries.ts'
+export type { ConfigChange, ConfigStep } from './config-plan.ts'
 export type { CreateTopic, Growth } from './topic-plan.ts'
 
 export interface AdminOptions {
@@ -191,6 +193,65 @@ export class AdminService {
     })
   }
 
+  /**
+   * Changes the configs of a topic; its logs follow them from the next round on. Rejects with
+   * UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST, INVALID_CONFIG (nothing was changed), KAFKA_STORAGE_ERROR.
+   */
+  alterTopicConfigs(name: string, change: ConfigChange, validateOnly = false): Promise<void> {
+    return this.#inTurn(name, async () => {
+      const topic = this.#find({ name })
+      const configs = planConfigs(topic.configs, change, this.#config.topicDefaults)
+      if (validateOnly || isSame(configs, topic.configs)) return
+      const record = this.#catalog.get(name) as TopicRecord
+      this.#catalog.put({ ...record, configs: [...configs] })
+      try {
+        await this.#catalog.save()
+      } catch (error) {
+        this.#catalog.put(record)
+        await this.#catalog.save().catch(() => {})
+        throw storageError(`Configs of topic ${name} were not changed`, error)
+      }
+      Object.assign(topic, this.#settingsOf(name, configs))
+      await this.#host.applyConfig(topic.partitions, topic.log).catch(error => {
+        throw storageError(
+          `Configs of topic ${name} are stored, not all logs have taken them`,
+          error,
+        )
+      })
+    })
+  }
+
+  /**
+   * Makes records below `beforeOffset` (-1: the high watermark) unreadable, for good. Resolves to the log start offset
+   * once that is durable. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_TOPIC_EXCEPTION (a topic of the broker),
+   * POLICY_VIOLATION (a topic that is only compacted), OFFSET_OUT_OF_RANGE, NOT_LEADER_OR_FOLLOWER,
+   * KAFKA_STORAGE_ERROR.
+   */
+  async deleteRecords(name: string, index: number, beforeOffset: number): Promise<number> {
+    const topic = this.#find({ name })
+    const partition = topic.partitions[index]
+    if (partition === undefined)
+      throw new KafkaError(
+        Errors.UNKNOWN_TOPIC_OR_PARTITION,
+        `Topic ${name} has no partition ${index}`,
+      )
+    if (topic.log.isInternal)
+      throw new KafkaError(
+        Errors.INVALID_TOPIC_EXCEPTION,
+        `Records of ${name} are the broker's to delete`,
+      )
+    if (!topic.log.cleanupDelete)
+      throw new KafkaError(
+        Errors.POLICY_VIOLATION,
+        `Records of topic ${name} cannot be deleted: its cleanup.policy has no "delete"`,
+      )
+    if (beforeOffset < -1)
+      throw new KafkaError(Errors.OFFSET_OUT_OF_RANGE, `There is no offset ${beforeOffset}`)
+    const { error, logStartOffset } = await this.#host.deleteRecords(partition, beforeOffset)
+    if (error === Errors.NONE) return logStartOffset
+    throw new KafkaError(error, `Records of ${name}-${index} were not deleted: ${errorName(error)}`)
+  }
+
   /** Configs of a topic with defaults and sources; `names` null = all. Throws UNKNOWN_TOPIC_OR_PARTITION. */
   describeTopicConfigs(name: string, names: readonly string[] | null): ConfigEntry[] {
     return describeTopic(this.#find({ name }).configs, this.#config, names)
@@ -255,11 +316,20 @@ export class AdminService {
   }
 
   async #open(record: TopicRecord): Promise<Topic> {
-    const configs = new Map(record.configs)
-    const log = toLogConfig(configs, this.#config.topicDefaults)
-    const topic: Topic = { name: record.name, id: record.id, configs, partitions: [], log }
+    const { name, id } = record
+    const settings = this.#settingsOf(name, new Map(record.configs))
+    const topic: Topic = { name, id, partitions: [], ...settings }
     topic.partitions.push(...(await this.#openPartitions(topic, 0, record.partitions)))
     return topic
+  }
+
+  #settingsOf(name: string, configs: Map<string, string>) {
+    const { topicDefaults } = this.#config
+    return {
+      configs,
+      log: toLogConfig(configs, topicDefaults, isInternalTopic(name)),
+      minInsyncReplicas: minInsyncReplicas(configs, topicDefaults),
+    }
   }
 
   #openPartitions(topic: Topic, from: number, to: number): Promise<Partition[]> {

@@ -2,6 +2,7 @@
 import type { BrokerConfig, SettingInForce } from '../config/config.ts'
 import { configType } from '../config/kinds.ts'
 import { type TopicConfigRow, topicConfigTable } from '../config/topic-config-table.ts'
+import { shownTopicConfig } from '../config/topic-configs.ts'
 
 /** Kafka's ConfigSource (KIP-226). */
 export const ConfigSource = {
@@ -47,7 +48,10 @@ function topicEntry(
   broker: SettingInForce | undefined,
 ): ConfigEntry {
   const synonyms: ConfigSynonym[] = []
-  if (own !== undefined) synonyms.push({ name: row.name, value: own, source: ConfigSource.TOPIC })
+  if (own !== undefined) {
+    const value = shownTopicConfig(row.name, own)
+    synonyms.push({ name: row.name, value, source: ConfigSource.TOPIC })
+  }
   synonyms.push(
     ...(broker === undefined
       ? [{ name: row.name, value: row.default, source: ConfigSource.DEFAULT }]

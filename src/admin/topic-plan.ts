@@ -3,7 +3,7 @@
  * (ReplicationControlManager of Kafka 4.1, KIP-464 for -1). Pure.
  */
 import type { BrokerConfig } from '../config/config.ts'
-import { checkTopicConfigs } from '../config/topic-configs.ts'
+import { checkTogether, checkTopicConfigs } from '../config/topic-configs.ts'
 import { Errors, KafkaError } from '../protocol/errors.ts'
 import { topicNameError } from '../topics/topic-names.ts'
 import type { TopicCatalog } from './topic-catalog.ts'
@@ -67,7 +67,9 @@ export function planTopic(request: CreateTopic, context: PlanContext): TopicPlan
     )
   const partitions = planPartitions(request, context)
   requireRoom(partitions, context)
-  return { name, partitions, configs: checkTopicConfigs(request.configs) }
+  const configs = checkTopicConfigs(request.configs)
+  checkTogether(configs, context.config.topicDefaults)
+  return { name, partitions, configs }
 }
 
 function planPartitions(request: CreateTopic, context: PlanContext): number {

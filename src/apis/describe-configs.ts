@@ -6,12 +6,12 @@
  */
 import type { ConfigEntry } from '../admin/admin-service.ts'
 import { ConfigSource } from '../admin/config-entries.ts'
-import { Errors, KafkaError } from '../protocol/errors.ts'
+import { Errors } from '../protocol/errors.ts'
 import { DescribeConfigs } from '../protocol/messages/describe-configs.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Services } from '../services.ts'
-import { topicNameError } from '../topics/topic-names.ts'
 import type { ApiRow } from './api-row.ts'
+import { kindOf } from './config-resources.ts'
 import { rowError } from './row-errors.ts'
 
 type DescribeConfigsRequest = RequestOf<typeof DescribeConfigs>
@@ -19,9 +19,6 @@ type DescribeConfigsResponse = ResponseOf<typeof DescribeConfigs>
 type Resource = DescribeConfigsRequest['resources'][number]
 type ResourceRow = DescribeConfigsResponse['results'][number]
 type ConfigRow = ResourceRow['configs'][number]
-
-/** Kafka's ConfigResource.Type. */
-const ResourceType = { TOPIC: 2, BROKER: 4 } as const
 
 export const describeConfigs: ApiRow<DescribeConfigsRequest, DescribeConfigsResponse> = {
   schema: DescribeConfigs,
@@ -48,22 +45,11 @@ function describe(
 }
 
 function entriesOf(resource: Resource, { admin, nodeId }: Services): ConfigEntry[] {
-  const { resourceType, resourceName, configurationKeys } = resource
+  const { resourceName, configurationKeys } = resource
   const names = configurationKeys?.length === 0 ? null : configurationKeys
-  if (resourceType === ResourceType.TOPIC) {
-    const error = topicNameError(resourceName)
-    if (error !== null) throw new KafkaError(Errors.INVALID_TOPIC_EXCEPTION, error)
-    return admin.describeTopicConfigs(resourceName, names)
-  }
-  if (resourceType === ResourceType.BROKER) {
-    if (resourceName === '') return []
-    if (resourceName === String(nodeId)) return admin.describeBrokerConfigs(names)
-    throw new KafkaError(
-      Errors.INVALID_REQUEST,
-      `Unexpected broker id ${JSON.stringify(resourceName.slice(0, 100))}: expected ${nodeId} or an empty name`,
-    )
-  }
-  throw new KafkaError(Errors.INVALID_REQUEST, `Unsupported resource type: ${resourceType}`)
+  const kind = kindOf(resource, nodeId)
+  if (kind === 'topic') return admin.describeTopicConfigs(resourceName, names)
+  return kind === 'broker' ? admin.describeBrokerConfigs(names) : []
 }
 
 function configRow(entry: ConfigEntry, request: DescribeConfigsRequest): ConfigRow {

@@ -1,13 +1,16 @@
 /** The API table: one row per API, the single source of what ApiVersions advertises. Dispatcher thread. */
+import { alterConfigs } from './alter-configs.ts'
 import type { ApiRow } from './api-row.ts'
 import { makeApiVersions } from './api-versions.ts'
 import { createPartitions } from './create-partitions.ts'
 import { createTopics } from './create-topics.ts'
+import { deleteRecords } from './delete-records.ts'
 import { deleteTopics } from './delete-topics.ts'
 import { describeCluster } from './describe-cluster.ts'
 import { describeConfigs } from './describe-configs.ts'
 import { fetch } from './fetch.ts'
 import { findCoordinator } from './find-coordinator.ts'
+import { incrementalAlterConfigs } from './incremental-alter-configs.ts'
 import { initProducerId } from './init-producer-id.ts'
 import { listOffsets } from './list-offsets.ts'
 import { metadata } from './metadata.ts'
@@ -24,9 +27,12 @@ export function apiRows(): readonly ApiRow[] {
     makeApiVersions(() => rows),
     createTopics,
     deleteTopics,
+    deleteRecords,
     initProducerId,
     describeConfigs,
+    alterConfigs,
     createPartitions,
+    incrementalAlterConfigs,
     describeCluster,
   ] as unknown as readonly ApiRow[]
   return rows

@@ -15,6 +15,7 @@ import { Produce } from '../protocol/messages/produce.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Reply } from '../ring/commands.ts'
 import type { Services } from '../services.ts'
+import type { Topic } from '../topics/topic-registry.ts'
 import type { ApiRow } from './api-row.ts'
 import { unavailableCode } from './partition-errors.ts'
 
@@ -46,7 +47,7 @@ class ProduceRow implements ResponseRow {
   baseOffset = -1
   logAppendTimeMs = -1
   logStartOffset = -1
-  recordErrors = noRecordErrors
+  recordErrors: ResponseRow['recordErrors'] = noRecordErrors
   errorMessage: string | null = null
   currentLeader = null
   readonly #operation: ProduceOperation
@@ -69,7 +70,7 @@ class ProduceRow implements ResponseRow {
 
   onReply(_row: number, reply: Reply): void {
     if (reply.errorCode === Errors.NONE) this.#appended(reply)
-    else this.#close(reply.errorCode)
+    else this.#close(reply.errorCode, reply)
   }
 
   onDurable(_row: number, errorCode: number): void {
@@ -106,10 +107,27 @@ class ProduceRow implements ResponseRow {
     }
   }
 
-  #close(errorCode: number): void {
+  #close(errorCode: number, refusal: Reply | null = null): void {
     if (errorCode !== Errors.NONE) this.fail(errorCode, this.#operation.services)
+    if (refusal !== null) blameRecord(this, refusal)
     this.#operation.closeOne()
   }
+}
+
+/** Names the record that breaks a rule of its topic (workers/log/record-rules.ts), in Kafka's words. */
+function blameRecord(row: ProduceRow, { errorCode, start, timestampMs }: Reply): void {
+  if (start === -1) return
+  let why: string
+  if (errorCode === Errors.INVALID_RECORD) {
+    row.errorMessage = 'One or more records have been rejected'
+    why = 'Compacted topic cannot accept message without key.'
+  } else if (errorCode === Errors.INVALID_TIMESTAMP) {
+    row.errorMessage = 'One or more records have been rejected due to invalid timestamp'
+    why =
+      `Timestamp ${timestampMs} is out of range: see message.timestamp.before.max.ms and ` +
+      'message.timestamp.after.max.ms of the topic.'
+  } else return
+  row.recordErrors = [{ batchIndex: start, batchIndexErrorMessage: why }]
 }
 
 class ProduceOperation {
@@ -141,7 +159,7 @@ class ProduceOperation {
         const { index, records } = partitionData[j]
         const row = new ProduceRow(index, this)
         partitionResponses[j] = row
-        this.#startRow(row, topic?.partitions[index], records, refusal)
+        this.#startRow(row, topic, records, refusal)
       }
     }
     this.closeOne()
@@ -165,16 +183,24 @@ class ProduceOperation {
     return transactionalId === null ? Errors.NONE : Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
   }
 
+  /** There is one replica: a topic that asks for more takes no acks=all, as Kafka does while replicas are away. */
+  #isReplicaMissing(topic: Topic): boolean {
+    return this.request.acks === acksAll && topic.minInsyncReplicas > 1
+  }
+
   #startRow(
     row: ProduceRow,
-    partition: Partition | undefined,
+    topic: Topic | undefined,
     records: Uint8Array | null,
     refusal: number,
   ): void {
     const { services } = this
+    const partition = topic?.partitions[row.index]
     if (refusal !== Errors.NONE) row.fail(refusal, services)
-    else if (partition === undefined) row.fail(Errors.UNKNOWN_TOPIC_OR_PARTITION, services)
+    else if (topic === undefined || partition === undefined)
+      row.fail(Errors.UNKNOWN_TOPIC_OR_PARTITION, services)
     else if (partition.state !== 'online') row.fail(unavailableCode(partition), services)
+    else if (this.#isReplicaMissing(topic)) row.fail(Errors.NOT_ENOUGH_REPLICAS, services)
     else if (records === null || records.length === 0) row.fail(Errors.INVALID_RECORD, services)
     else {
       this.#open++

@@ -1,7 +1,7 @@
-/** `odradek log`: looks into segment files, no broker needed. */
+/** `odradek log`: looks into a data directory's files. */
 import type { Command } from 'commander'
-import { refuse } from './later.ts'
 import { withExamples } from './program.ts'
+import type { RecoverFlags } from './recover.ts'
 
 export interface DumpFlags {
   readonly records: boolean
@@ -9,7 +9,10 @@ export interface DumpFlags {
 }
 
 export function register(program: Command): void {
-  const log = program.command('log').description('Look into segment files.').helpCommand(false)
+  const log = program
+    .command('log')
+    .description('Look into the files of a data directory.')
+    .helpCommand(false)
   withExamples(log, ['odradek log dump data/clicks-0/00000000000000000000.log'])
   const dump = log
     .command('dump')
@@ -27,6 +30,32 @@ export function register(program: Command): void {
     'odradek log dump data/clicks-0/00000000000000000000.log --records',
     'odradek log dump data/clicks-0/00000000000000000000.index',
   ])
-  refuse(log, 'verify', 'until then: log dump checks every batch of a file')
-  refuse(log, 'recover', 'a restart recovers a partition that is offline')
+  const verify = log
+    .command('verify')
+    .description(
+      'Check every byte of a data directory, or of one log in it, that no broker is using.',
+    )
+    .argument('<dir>')
+    .option('--records', 'read the records of every batch, too', false)
+    .option('--json', 'a JSON object a line', false)
+    .action(async (directory: string, flags: DumpFlags) => {
+      const { verify } = await import('./verify.ts')
+      await verify(directory, flags)
+    })
+  withExamples(verify, ['odradek log verify data', 'odradek log verify data/clicks-0 --records'])
+  registerRecover(log)
+}
+
+function registerRecover(log: Command): void {
+  const recover = log
+    .command('recover')
+    .description('Bring a partition back that a running broker has taken offline.')
+    .argument('<topic-partition>')
+    .option('--admin <url>', "the broker's HTTP address", 'http://127.0.0.1:8082')
+    .option('--json', 'print JSON', false)
+    .action(async (name: string, flags: RecoverFlags) => {
+      const { recoverPartition } = await import('./recover.ts')
+      await recoverPartition(name, flags)
+    })
+  withExamples(recover, ['odradek log recover clicks-0'])
 }

@@ -1,9 +1,10 @@
 /** `odradek topics`: create, list, describe, alter, delete. */
 import type { Command } from 'commander'
-import type { Admin, TopicDescription, TopicSummary } from '../client/admin.ts'
+import type { Admin, TopicConfig, TopicDescription, TopicSummary } from '../client/admin.ts'
+import { UsageError } from './failure.ts'
 import {
   type ClientFlags,
-  later,
+  gathered,
   pairs,
   wholeNumber,
   withClientOptions,
@@ -14,6 +15,12 @@ interface CreateFlags extends ClientFlags {
   readonly partitions?: number
   readonly replicationFactor?: number
   readonly config?: ReadonlyMap<string, string>
+}
+
+interface AlterFlags extends ClientFlags {
+  readonly partitions?: number
+  readonly config?: ReadonlyMap<string, string>
+  readonly deleteConfig?: readonly string[]
 }
 
 export function register(program: Command): void {
@@ -80,19 +87,49 @@ function registerCreate(topics: Command): void {
 function registerAlter(topics: Command): void {
   const alter = topics
     .command('alter')
-    .description('Add partitions to a topic.')
+    .description('Change the configs of a topic, add partitions to it.')
     .argument('<topic>')
-    .requiredOption('--partitions <n>', 'the new number of partitions', wholeNumber(1))
-    .addOption(later('--config <key=value>', 'give configs when the topic is created'))
-  withClientOptions(alter).action(
-    (name: string, flags: ClientFlags & { readonly partitions: number }) =>
-      withAdmin(flags, async admin => {
-        await admin.createPartitions(name, flags.partitions)
-        if (flags.json) printJson({ name, partitions: flags.partitions })
-        else print(`${name} has ${count(flags.partitions, 'partition')} now`)
-      }),
-  )
-  withExamples(alter, ['odradek topics alter clicks --partitions 16'])
+    .option('--config <key=value>', 'set a topic config, may be given several times', pairs)
+    .option('--delete-config <key>', 'back to its default, may be given several times', gathered)
+    .option('--partitions <n>', 'the new number of partitions', wholeNumber(1))
+  withClientOptions(alter).action((name: string, flags: AlterFlags) => {
+    checkAlteration(flags)
+    return withAdmin(flags, admin => alterTopic(admin, name, flags))
+  })
+  withExamples(alter, [
+    'odradek topics alter clicks --config retention.ms=3600000 --delete-config segment.bytes',
+    'odradek topics alter clicks --partitions 16',
+  ])
+}
+
+function checkAlteration({ partitions, config, deleteConfig = [] }: AlterFlags): void {
+  if (partitions === undefined && config === undefined && deleteConfig.length === 0) {
+    throw new UsageError('nothing to change: give --config, --delete-config or --partitions')
+  }
+  const both = deleteConfig.find(key => config?.has(key))
+  if (both !== undefined) {
+    throw new UsageError(`${both} is given to both --config and --delete-config: use one of them`)
+  }
+}
+
+/** Both halves are checked before the first is done. */
+async function alterTopic(admin: Admin, name: string, flags: AlterFlags): Promise<void> {
+  const { partitions, config: set = new Map<string, string>(), deleteConfig = [] } = flags
+  const remove = new Set(deleteConfig)
+  const hasConfigs = set.size + remove.size > 0
+  if (partitions !== undefined && hasConfigs) {
+    await admin.createPartitions(name, partitions, { validateOnly: true })
+  }
+  if (hasConfigs) await admin.alterTopicConfigs(name, { set, remove })
+  if (partitions !== undefined) await admin.createPartitions(name, partitions)
+  if (flags.json) {
+    const configs = configsSet(await admin.topicConfigs(name))
+    printJson(partitions === undefined ? { name, configs } : { name, partitions, configs })
+    return
+  }
+  for (const [key, value] of set) print(`${name}: ${key}=${value}`)
+  for (const key of remove) print(`${name}: ${key} is back to its default`)
+  if (partitions !== undefined) print(`${name} has ${count(partitions, 'partition')} now`)
 }
 
 async function printTopics(admin: Admin, flags: ClientFlags): Promise<void> {
@@ -117,8 +154,12 @@ async function printDescription({ name, id, partitions, configs }: TopicDescript
 }
 
 function withoutDefaults({ configs, ...topic }: TopicDescription): unknown {
+  return { ...topic, configs: configsSet(configs) }
+}
+
+function configsSet(configs: readonly TopicConfig[]): Record<string, string | null> {
   const set = configs.filter(({ isDefault }) => !isDefault)
-  return { ...topic, configs: Object.fromEntries(set.map(({ name, value }) => [name, value])) }
+  return Object.fromEntries(set.map(({ name, value }) => [name, value]))
 }
 
 async function withAdmin<Flags extends ClientFlags>(

@@ -1,4 +1,4 @@
-/** Topics from outside: create, list, describe, grow, delete. What the command line's `topics` is made of. */
+/** Topics from outside: create, list, describe, change, grow, delete. What the command line's `topics` is made of. */
 
 import { zeroUuid } from '../protocol/bytes.ts'
 import { Errors, errorName, KafkaError } from '../protocol/errors.ts'
@@ -6,6 +6,7 @@ import { CreatePartitions } from '../protocol/messages/create-partitions.ts'
 import { CreateTopics } from '../protocol/messages/create-topics.ts'
 import { DeleteTopics } from '../protocol/messages/delete-topics.ts'
 import { DescribeConfigs } from '../protocol/messages/describe-configs.ts'
+import { IncrementalAlterConfigs } from '../protocol/messages/incremental-alter-configs.ts'
 import { type ClientOptions, Cluster } from './cluster.ts'
 import type { Connection } from './connection.ts'
 import { earliestTimestamp, latestTimestamp, listOffsets } from './list-offsets.ts'
@@ -49,7 +50,21 @@ export interface TopicDescription {
   readonly configs: readonly TopicConfig[]
 }
 
+/** What becomes of a topic's configs; the others stay. */
+export interface ConfigChanges {
+  readonly set?: ReadonlyMap<string, string>
+  /** Go back to their defaults. */
+  readonly remove?: Iterable<string>
+}
+
+export interface ChangeOptions {
+  /** Only asks whether the change would be accepted. */
+  readonly validateOnly?: boolean
+}
+
 const topicResource = 2
+/** IncrementalAlterConfigs' operations. */
+const [setConfig, removeConfig] = [0, 1]
 /** DescribeConfigs' source of a value that nobody has set. */
 const defaultSource = 5
 const timeoutMs = 30_000
@@ -106,18 +121,51 @@ export class Admin {
   }
 
   /** `count` is the new total. @throws KafkaError INVALID_PARTITIONS unless that is more than there are */
-  async createPartitions(name: string, count: number): Promise<void> {
+  async createPartitions(
+    name: string,
+    count: number,
+    { validateOnly = false }: ChangeOptions = {},
+  ): Promise<void> {
     const connection = await this.#controller()
     const answer = await connection.request(CreatePartitions, {
       topics: [{ name, count, assignments: null }],
       timeoutMs,
-      validateOnly: false,
+      validateOnly,
     })
     const row = answer.results[0]
     if (row.errorCode !== Errors.NONE) {
       throw refused(row.errorCode, name, row.errorMessage)
     }
     this.#cluster.forget(name)
+  }
+
+  /** All of it or nothing. @throws KafkaError INVALID_CONFIG, UNKNOWN_TOPIC_OR_PARTITION */
+  async alterTopicConfigs(
+    name: string,
+    { set = new Map(), remove = [] }: ConfigChanges,
+    { validateOnly = false }: ChangeOptions = {},
+  ): Promise<void> {
+    const sets = [...set].map(([key, value]) => ({
+      name: key,
+      configOperation: setConfig,
+      value,
+    }))
+    const removals = [...remove].map(key => ({
+      name: key,
+      configOperation: removeConfig,
+      value: null,
+    }))
+    const connection = await this.#controller()
+    const answer = await connection.request(IncrementalAlterConfigs, {
+      resources: [
+        { resourceType: topicResource, resourceName: name, configs: [...sets, ...removals] },
+      ],
+      validateOnly,
+    })
+    const row = answer.responses[0]
+    if (row.errorCode !== Errors.NONE) {
+      throw refused(row.errorCode, name, row.errorMessage)
+    }
   }
 
   /** All topics, by name. */

@@ -182,6 +182,9 @@ function checkTogether(config: BrokerConfig, raw: ReadonlyMap<string, RawValue>)
   order('socket.request.max.bytes', socketRequestBytesMax, half, requestArenaBytes / 2)
   order('message.max.bytes', batchBytesMax, 'socket.request.max.bytes', socketRequestBytesMax)
   order('fetch.max.bytes', fetchBytesMax, 'response.arena.bytes', responseArenaBytes)
+  const { minCompactionLagMs, maxCompactionLagMs } = config.defaultLog
+  const lag = 'log.cleaner.max.compaction.lag.ms'
+  order('log.cleaner.min.compaction.lag.ms', minCompactionLagMs, lag, maxCompactionLagMs)
   order('num.partitions', config.numPartitions, 'max.partitions', config.partitionsMax)
 }
 

@@ -33,8 +33,9 @@ export const topicConfigTable: readonly TopicConfigRow[] = [
     list('delete', 'compact'),
     'delete',
     'log.cleanup.policy',
-    'kept',
-    'What happens to old segments: delete them by time and size, compact them by key, or both.',
+    'acts',
+    'What happens to old segments: `delete` removes them by time and size, `compact` keeps the last record of each ' +
+      'key; both together do both. A topic with `compact` takes no records without a key.',
   ),
   row(
     'compression.gzip.level',
@@ -73,8 +74,8 @@ export const topicConfigTable: readonly TopicConfigRow[] = [
     long(0),
     '86400000',
     'log.cleaner.delete.retention.ms',
-    'kept',
-    'How long tombstones of a compacted topic stay readable.',
+    'acts',
+    'How long a tombstone (a record without a value) stays readable after compaction first met it.',
   ),
   row(
     'file.delete.delay.ms',
@@ -155,8 +156,8 @@ export const topicConfigTable: readonly TopicConfigRow[] = [
     long(1),
     NEVER,
     'log.cleaner.max.compaction.lag.ms',
-    'kept',
-    'The longest a record may stay uncompacted.',
+    'acts',
+    'A record older than this makes its log due for compaction, whatever min.cleanable.dirty.ratio says.',
   ),
   row(
     'max.message.bytes',
@@ -171,16 +172,18 @@ export const topicConfigTable: readonly TopicConfigRow[] = [
     long(0),
     '3600000',
     'log.message.timestamp.after.max.ms',
-    'kept',
-    'How far a record timestamp may lie ahead of the broker clock.',
+    'acts',
+    'How far a record timestamp may lie ahead of the broker clock. Beyond it the batch is refused with ' +
+      'INVALID_TIMESTAMP, by the largest timestamp its header names. Not looked at under LogAppendTime.',
   ),
   row(
     'message.timestamp.before.max.ms',
     long(0),
     NEVER,
     'log.message.timestamp.before.max.ms',
-    'kept',
-    'How far a record timestamp may lie behind the broker clock.',
+    'acts',
+    'How far a record timestamp may lie behind the broker clock; older ones are refused with INVALID_TIMESTAMP. When ' +
+      'it is set, every batch is decompressed and looked into. Not looked at under LogAppendTime.',
   ),
   row(
     'message.timestamp.type',
@@ -195,24 +198,25 @@ export const topicConfigTable: readonly TopicConfigRow[] = [
     { type: 'double', min: 0, max: 1 },
     '0.5',
     'log.cleaner.min.cleanable.ratio',
-    'kept',
-    'Share of uncompacted log at which compaction starts.',
+    'acts',
+    'Share of the log not compacted yet from which on a log is due for compaction.',
   ),
   row(
     'min.compaction.lag.ms',
     long(0),
     '0',
     'log.cleaner.min.compaction.lag.ms',
-    'kept',
-    'The shortest a record stays uncompacted.',
+    'acts',
+    'Records younger than this are not compacted. Must not exceed max.compaction.lag.ms.',
   ),
   row(
     'min.insync.replicas',
     int(1),
     '1',
     'min.insync.replicas',
-    'kept',
-    'Replicas that must have a record before acks=all is answered; there is one.',
+    'acts',
+    'Replicas that must have a record before acks=all is answered. There is one: above 1, acks=all is refused with ' +
+      'NOT_ENOUGH_REPLICAS.',
   ),
   row(
     'preallocate',
@@ -244,23 +248,24 @@ export const topicConfigTable: readonly TopicConfigRow[] = [
     'false',
     null,
     'kept',
-    'Tiered storage for the topic; it does not exist yet.',
+    'Tiered storage for the topic. There is none: true is refused.',
   ),
   row(
     'retention.bytes',
     long(-1),
     '-1',
     'log.retention.bytes',
-    'kept',
-    'Size of a partition above which its oldest segments go; -1 means no limit.',
+    'acts',
+    'Size of a partition above which its oldest sealed segments go, while the rest still holds as much; -1: no limit.',
   ),
   row(
     'retention.ms',
     long(-1),
     '604800000',
     'log.retention.ms',
-    'kept',
-    'Age at which a segment goes; -1 means never.',
+    'acts',
+    'Age at which a sealed segment goes, counted from the broker\u2019s time of its last append, not from record ' +
+      'timestamps; -1: never.',
   ),
   row(
     'segment.bytes',
@@ -284,7 +289,8 @@ export const topicConfigTable: readonly TopicConfigRow[] = [
     '0',
     'log.roll.jitter.ms',
     'kept',
-    'Random part taken off segment.ms, so that segments do not all roll at once.',
+    'Random part taken off segment.ms so that segments do not all roll at once. odradek takes none off: a segment ages ' +
+      'from its first record, and nobody waits for a roll.',
   ),
   row(
     'segment.ms',

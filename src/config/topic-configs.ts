@@ -4,7 +4,7 @@
  */
 import type { FlushPolicy, LogConfig } from '../contracts/log-config.ts'
 import { Errors, KafkaError } from '../protocol/errors.ts'
-import { expectation, parseValue, type Value } from './kinds.ts'
+import { expectation, formatValue, parseValue, type Value } from './kinds.ts'
 import { nearest } from './suggest.ts'
 import { type TopicConfigRow, topicConfigTable } from './topic-config-table.ts'
 
@@ -18,18 +18,18 @@ export type TopicDefaults = ReadonlyMap<string, string>
 /** setTimeout's limit; a longer interval is as good as never. */
 const TIMER_MS_MAX = 2147483647
 
+/** Kafka's limit of a stored config value. */
+const TEXT_LENGTH_MAX = 32767
+
 /**
  * Checks one config. Returns its value; throws KafkaError INVALID_CONFIG that names the key, the value and what is
  * allowed.
  */
 export function parseTopicConfig(name: string, text: string | null): Value {
   const row = rows.get(name)
-  if (row === undefined) {
-    const near = nearest(name, rows.keys())
-    const hint = near === null ? '' : `, did you mean ${near}?`
-    throw new KafkaError(Errors.INVALID_CONFIG, `Unknown topic config name: ${name}${hint}`)
-  }
-  const parsed = text === null ? null : parseValue(row.kind, text)
+  if (row === undefined) throw unknownTopicConfig(name)
+  const isTooLong = text !== null && text.length > TEXT_LENGTH_MAX
+  const parsed = text === null || isTooLong ? null : parseValue(row.kind, text)
   if (parsed === null || !parsed.ok) {
     const shown = text === null ? 'null' : `"${text.slice(0, 100)}"`
     throw new KafkaError(
@@ -38,6 +38,22 @@ export function parseTopicConfig(name: string, text: string | null): Value {
     )
   }
   return parsed.value
+}
+
+/** INVALID_CONFIG that names the nearest config there is. */
+export function unknownTopicConfig(name: string): KafkaError {
+  const near = nearest(name, rows.keys())
+  const hint = near === null ? '' : `, did you mean ${near}?`
+  const shown = name.slice(0, 200)
+  return new KafkaError(Errors.INVALID_CONFIG, `Unknown topic config name: ${shown}${hint}`)
+}
+
+/**
+ * The value as clients are shown it: lists without blanks and booleans in small letters, numbers as they were given.
+ */
+export function shownTopicConfig(name: string, text: string): string {
+  const value = parseTopicConfig(name, text)
+  return typeof value === 'number' ? text.trim() : formatValue(rows.get(name)!.kind, value)
 }
 
 /** Checks a whole set and returns it as it came, for storing. A name given twice is INVALID_CONFIG. */
@@ -54,6 +70,26 @@ export function checkTopicConfigs(
   return checked
 }
 
+/**
+ * Rules that span several configs of one topic, over the defaults it does not set itself. Throws INVALID_CONFIG. Not
+ * for topics that are there already: their defaults may have changed meanwhile.
+ */
+export function checkTogether(configs: ReadonlyMap<string, string>, defaults: TopicDefaults): void {
+  const inForce = (name: string) =>
+    parseTopicConfig(name, configs.get(name) ?? defaults.get(name) ?? null)
+  const [min, max] = ['min.compaction.lag.ms', 'max.compaction.lag.ms'] as const
+  if ((inForce(min) as number) > (inForce(max) as number))
+    throw new KafkaError(
+      Errors.INVALID_CONFIG,
+      `${min} (${inForce(min)}) must not exceed ${max} (${inForce(max)})`,
+    )
+  if (inForce('remote.storage.enable') === true)
+    throw new KafkaError(
+      Errors.INVALID_CONFIG,
+      'remote.storage.enable: there is no tiered storage, records stay on this host',
+    )
+}
+
 /** The table's defaults with the broker's own laid over them (both in text form, by topic config name). */
 export function topicDefaults(overrides: ReadonlyMap<string, string> = new Map()): TopicDefaults {
   return new Map(topicConfigTable.map(row => [row.name, overrides.get(row.name) ?? row.default]))
@@ -63,6 +99,7 @@ export function topicDefaults(overrides: ReadonlyMap<string, string> = new Map()
 export function toLogConfig(
   configs: ReadonlyMap<string, string>,
   defaults: TopicDefaults,
+  isInternal = false,
 ): LogConfig {
   const parsed = (name: string) =>
     parseTopicConfig(name, configs.get(name) ?? defaults.get(name) ?? null)
@@ -73,9 +110,12 @@ export function toLogConfig(
     return value < 0 || value >= Number.MAX_SAFE_INTEGER ? Number.POSITIVE_INFINITY : value
   }
   const cleanup = parsed('cleanup.policy') as readonly string[]
+  const isCompacted = cleanup.includes('compact')
+  const maxCompactionLagMs = bounded('max.compaction.lag.ms')
   return Object.freeze({
     segmentBytesMax: numberOf('segment.bytes'),
-    segmentAgeMsMax: numberOf('segment.ms'),
+    // Only sealed segments are compacted: one that nobody fills must not keep a record longer than allowed.
+    segmentAgeMsMax: Math.min(numberOf('segment.ms'), isCompacted ? maxCompactionLagMs : Infinity),
     indexBytesMax: numberOf('segment.index.bytes'),
     indexIntervalBytes: numberOf('index.interval.bytes'),
     batchBytesMax: numberOf('max.message.bytes'),
@@ -84,17 +124,26 @@ export function toLogConfig(
     flushMessages: numberOf('flush.messages'),
     flushMs: Math.min(numberOf('flush.ms'), TIMER_MS_MAX),
     cleanupDelete: cleanup.includes('delete'),
-    cleanupCompact: cleanup.includes('compact'),
+    cleanupCompact: isCompacted,
     retentionMs: bounded('retention.ms'),
     retentionBytes: bounded('retention.bytes'),
     deleteRetentionMs: bounded('delete.retention.ms'),
     minCleanableRatio: numberOf('min.cleanable.dirty.ratio'),
     minCompactionLagMs: numberOf('min.compaction.lag.ms'),
-    maxCompactionLagMs: bounded('max.compaction.lag.ms'),
+    maxCompactionLagMs,
     timestampBeforeMsMax: bounded('message.timestamp.before.max.ms'),
     timestampAfterMsMax: bounded('message.timestamp.after.max.ms'),
-    isInternal: false,
+    isInternal,
   })
+}
+
+/** Kafka's min.insync.replicas, which the owner threads have nothing to do with. */
+export function minInsyncReplicas(
+  configs: ReadonlyMap<string, string>,
+  defaults: TopicDefaults,
+): number {
+  const name = 'min.insync.replicas'
+  return parseTopicConfig(name, configs.get(name) ?? defaults.get(name) ?? null) as number
 }
 
 /** The row of a config name, undefined when there is none. */

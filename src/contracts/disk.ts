@@ -43,4 +43,6 @@ export interface Disk {
   totalBytes(path: string): number
   /** When the file was last written, on the wall clock. */
   modifiedMs(path: string): number
+  /** Sets that time: a file that stands for older ones keeps theirs. */
+  setModifiedMs(path: string, wallMs: number): void
 }

@@ -6,6 +6,8 @@ export interface FindRecordInput {
   readonly start: number
   readonly length: number
   readonly timestampMs: number
+  /** Records below are not there any more. */
+  readonly fromOffset: number
 }
 
 export interface FoundRecord {

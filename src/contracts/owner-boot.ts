@@ -15,9 +15,13 @@ export interface OwnerBoot {
   readonly partitionsMax: number
   readonly metrics: SharedArrayBuffer
   readonly metricsThread: number
+  /** See src/ring/pulse.ts. */
+  readonly pulse: SharedArrayBuffer
   readonly settings: OwnerSettings
-  /** Answered by the dispatcher as a TaskRunner over comlink (contracts/tasks.ts). */
-  readonly tasksPort: MessagePort
+  /** Sealed segments it may keep open for readers. */
+  readonly sealedFilesMax: number
+  /** Answered by the dispatcher, as OwnerHost over comlink. */
+  readonly hostPort: MessagePort
 }
 
 /** What an owner does by itself, between requests. */

@@ -3,7 +3,12 @@
  * control plane. A task reads sealed files and writes temporary ones; the owner judges and acts. The simulation runs
  * the same functions on its own disk. Types only.
  */
-export type TaskName = 'recover-segment' | 'find-record' | 'scrub-segment' | 'compact-segments'
+export type TaskName =
+  | 'recover-segment'
+  | 'find-record'
+  | 'scrub-segment'
+  | 'compact-segments'
+  | 'verify-log'
 
 export interface TaskRunner {
   /** Runs `task` on `input` (both cloned). Rejects when it throws or its thread dies; the log is as before then. */

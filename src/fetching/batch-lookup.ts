@@ -4,6 +4,7 @@
  */
 import { unavailableCode } from '../apis/partition-errors.ts'
 import type { FindRecordInput, FoundRecord } from '../contracts/find-record.ts'
+import { emptyOffsetView } from '../partitions/offset-table.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { Errors } from '../protocol/errors.ts'
 import {
@@ -28,6 +29,7 @@ export interface Found {
   readonly timestampMs: number
 }
 
+const view = emptyOffsetView()
 const nothing: Found = { errorCode: Errors.NONE, offset: -1, timestampMs: -1 }
 
 export class BatchLookup {
@@ -36,6 +38,8 @@ export class BatchLookup {
   readonly #timestampMs: number | null
   readonly #services: Services
   readonly #result = Promise.withResolvers<Found>()
+  /** The batch that the log start is in the middle of holds no such record any more. */
+  #isBehindStart = false
   #region: Region | null = null
 
   constructor(partition: Partition, timestampMs: number | null, services: Services) {
@@ -71,8 +75,14 @@ export class BatchLookup {
       return
     }
     this.#region = region
-    const op = this.#timestampMs === null ? Op.findMaxTime : Op.findTime
-    dispatcher.read(op, this.#partition, this.#timestampMs ?? 0, region, bytes, this, 0)
+    dispatcher.read(this.#op, this.#partition, this.#timestampMs ?? 0, region, bytes, this, 0)
+  }
+
+  get #op(): Op {
+    if (this.#timestampMs === null) {
+      return this.#isBehindStart ? Op.findMaxTimeBehindStart : Op.findMaxTime
+    }
+    return this.#isBehindStart ? Op.findTimeBehindStart : Op.findTime
   }
 
   /** A batch whose first record qualifies, or that has but one, needs no decoding. */
@@ -81,13 +91,20 @@ export class BatchLookup {
     const batch = arena.bytes.subarray(region.offset, region.offset + length)
     const maxTimestampMs = maxTimestampAt(batch, 0)
     const wanted = this.#timestampMs ?? maxTimestampMs
+    const baseOffset = baseOffsetAt(batch, 0)
+    const { slot, generation } = this.#partition
+    const isKnown = this.#services.offsets.read(slot, generation, view)
+    const fromOffset = isKnown ? Math.max(baseOffset, view.logStart) : baseOffset
     // Stamped by the broker, every record reads as the largest timestamp: the producer's own do not count.
     const isStamped = isLogAppendTime(attributesAt(batch, 0))
     const isFirst = isStamped || baseTimestampAt(batch, 0) >= wanted
-    if (isFirst || lastOffsetDeltaAt(batch, 0) === 0) {
+    if (
+      isStamped ||
+      (fromOffset === baseOffset && (isFirst || lastOffsetDeltaAt(batch, 0) === 0))
+    ) {
       const isOfFirst = isFirst && !isStamped
       const timestampMs = isOfFirst ? baseTimestampAt(batch, 0) : maxTimestampMs
-      this.#finish({ errorCode: Errors.NONE, offset: baseOffsetAt(batch, 0), timestampMs })
+      this.#finish({ errorCode: Errors.NONE, offset: fromOffset, timestampMs })
       return
     }
     const input: FindRecordInput = {
@@ -95,11 +112,22 @@ export class BatchLookup {
       start: region.offset,
       length,
       timestampMs: wanted,
+      fromOffset,
     }
     this.#services.tasks.run<FoundRecord | null>('tasks/find-record', input).then(
-      found => this.#finish(found === null ? nothing : { errorCode: Errors.NONE, ...found }),
+      found => {
+        if (found !== null) this.#finish({ errorCode: Errors.NONE, ...found })
+        else if (fromOffset > baseOffset && !this.#isBehindStart) this.#askBehindStart()
+        else this.#finish(nothing)
+      },
       () => this.#finish({ ...nothing, errorCode: Errors.CORRUPT_MESSAGE }),
     )
+  }
+
+  #askBehindStart(): void {
+    this.#isBehindStart = true
+    this.#free()
+    this.#ask(firstRegionBytes)
   }
 
   #finish(found: Found): void {

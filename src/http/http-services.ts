@@ -1,4 +1,5 @@
 /** What the HTTP listener needs of the broker. Built by broker.ts; dispatcher thread. Types only. */
+import type { OpenedPartition } from '../contracts/control.ts'
 import type { Logger } from '../log.ts'
 import type { ThreadMetrics } from '../metrics.ts'
 
@@ -18,6 +19,10 @@ export interface HttpServices {
   /** Called before the metrics are read: sets gauges that are cheaper to compute then than to keep (arena use, ...). */
   refreshGauges(): void
   readiness(): Readiness
+  /** Brings an offline partition back; null when there is no such partition. See PartitionHost. */
+  recoverPartition(topic: string, partition: number): Promise<OpenedPartition | null>
+  /** Open at once; more are closed. Default 10,000. */
+  readonly connectionsMax?: number
   readonly log: Logger
   /** Shorter ones for tests; the defaults stand in server.ts. */
   readonly deadlines?: HttpDeadlines
@@ -26,8 +31,10 @@ export interface HttpServices {
 export interface Readiness {
   /** False while starting, recovering and draining. */
   readonly serving: boolean
-  /** Partitions that are not online, as `topic-partition`. */
+  /** Partitions that do not take records, as `topic-partition`. */
   readonly unavailable: readonly string[]
+  /** Why, a line each: of the data directory as a whole, and of those partitions. */
+  readonly reasons?: readonly string[]
 }
 
 export interface HttpDeadlines {

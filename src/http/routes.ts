@@ -13,15 +13,16 @@ export function registerRoutes(app: FastifyInstance, services: HttpServices): vo
   app.get('/healthz', () => ({ status: 'ok' }))
 
   app.get('/readyz', async (_request, reply) => {
-    const { serving, unavailable } = services.readiness()
+    const { serving, unavailable, reasons = [] } = services.readiness()
     if (serving && unavailable.length === 0) return { ready: true }
-    const message = serving ? 'partitions are not online' : 'starting or shutting down'
+    const message = serving ? 'partitions do not take records' : 'starting or shutting down'
     return await reply.code(503).send({
       error_code: 503,
       message,
       ready: false,
       unavailable_count: unavailable.length,
       unavailable: unavailable.slice(0, namesMax),
+      reasons: reasons.slice(0, namesMax),
     })
   })
 

@@ -8,6 +8,7 @@ import { labelled, type ThreadMetrics } from '../metrics.ts'
 import { checkRequest, hostNamesOf } from './guards.ts'
 import type { HttpDeadlines, HttpServices } from './http-services.ts'
 import { registerJsonBody } from './json-body.ts'
+import { registerLogRoutes } from './log-routes.ts'
 import { answerError, echoed, type Problem, sendProblem } from './problem.ts'
 import { registerRoutes } from './routes.ts'
 
@@ -25,7 +26,7 @@ export interface HttpListener {
 const bodyBytesMax = 16 * 1024 * 1024
 /** Request line and headers together. */
 const headerBytesMax = 16 * 1024
-const connectionsMax = 10_000
+const connectionsMaxDefault = 10_000
 /** A topic name has up to 249 characters. */
 const pathParameterCharsMax = 255
 const keepAliveMs = 60_000
@@ -86,7 +87,7 @@ export function buildHttp(services: HttpServices): FastifyInstance {
     clientErrorHandler: (error, socket) => answerClientError(error, socket, metrics),
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply, log),
   })
-  app.server.maxConnections = connectionsMax
+  app.server.maxConnections = services.connectionsMax ?? connectionsMaxDefault
   const hostNames = hostNamesOf(config.http.host, config.advertised?.host)
   app.addHook('onRequest', (request, _reply, done) => {
     checkRequest(request.raw, hostNames)
@@ -103,6 +104,7 @@ export function buildHttp(services: HttpServices): FastifyInstance {
     return sendProblem(reply, 404, `no such route: ${what}; try /healthz, /readyz or /metrics`)
   })
   registerRoutes(app, services)
+  registerLogRoutes(app, services)
   return app
 }
 

@@ -141,7 +141,7 @@ export class Listener {
   #accept(socket: net.Socket): void {
     if (this.#connections.size >= this.limits.connectionsMax) {
       this.metrics.add(Metric.connectionsRejected, 1)
-      this.logPeer(socket.remoteAddress ?? '', 'max.connections are open')
+      this.logPeer(socket.remoteAddress ?? '', 'as many connections are open as are allowed')
       socket.destroy()
       return
     }

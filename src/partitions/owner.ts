@@ -6,7 +6,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads'
 import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
-import type { OwnerControl } from '../contracts/control.ts'
+import type { OwnerControl, OwnerHost } from '../contracts/control.ts'
 import {
   commandSlots,
   type OwnerBoot,
@@ -16,10 +16,10 @@ import {
 } from '../contracts/owner-boot.ts'
 import { type Command, writeCommand } from '../ring/commands.ts'
 import { Doorbell } from '../ring/doorbell.ts'
+import { Pulse } from '../ring/pulse.ts'
 import { Ring } from '../ring/ring.ts'
 import { threadHeap } from '../thread-heap.ts'
 import { workerUrl } from '../worker-url.ts'
-import type { OwnerTasks } from './owner-tasks.ts'
 
 /** What all owners of a dispatcher have in common. */
 export interface SharedMemory {
@@ -31,6 +31,8 @@ export interface SharedMemory {
   readonly partitionsMax: number
   readonly metrics: SharedArrayBuffer
   readonly settings: OwnerSettings
+  /** Sealed segments that each owner may keep open for readers. */
+  readonly sealedFilesMax: number
 }
 
 export interface OwnerThreadOptions {
@@ -49,11 +51,13 @@ export class Owner {
   readonly index: number
   readonly #memory: SharedMemory
   readonly #options: OwnerThreadOptions
-  readonly #tasks: OwnerTasks
+  readonly #hostOf: (ownerIndex: number, signal: AbortSignal) => OwnerHost
   #worker: Worker | null = null
   #control: OwnerControlProxy | null = null
   #commands: Ring | null = null
   #doorbell: Doorbell | null = null
+  #pulse: Pulse | null = null
+  #endedBecause: string | null = null
   #unpublished = 0
   /** Commands that found the ring full, oldest first. */
   #overflow: Command[] = []
@@ -67,10 +71,10 @@ export class Owner {
   constructor(
     index: number,
     memory: SharedMemory,
-    tasks: OwnerTasks,
+    hostOf: (ownerIndex: number, signal: AbortSignal) => OwnerHost,
     options: OwnerThreadOptions = {},
   ) {
-    this.#tasks = tasks
+    this.#hostOf = hostOf
     this.index = index
     this.#memory = memory
     this.#options = options
@@ -110,7 +114,8 @@ export class Owner {
     const commandRing = new SharedArrayBuffer(Ring.bytesFor(commandSlots))
     const replyRing = new SharedArrayBuffer(Ring.bytesFor(slots))
     const doorbells = new SharedArrayBuffer(Doorbell.bytesFor(1))
-    const tasksChannel = new MessageChannel()
+    const pulse = new SharedArrayBuffer(Pulse.bytes())
+    const channel = new MessageChannel()
     const boot: OwnerBoot = {
       ownerIndex: this.index,
       links: [
@@ -129,22 +134,26 @@ export class Owner {
       partitionsMax: memory.partitionsMax,
       metrics: memory.metrics,
       metricsThread: this.index + 1,
+      pulse,
       settings: memory.settings,
-      tasksPort: tasksChannel.port2,
+      sealedFilesMax: memory.sealedFilesMax,
+      hostPort: channel.port2,
     }
     this.#commands = new Ring(commandRing, commandSlots)
     this.replies = new Ring(replyRing, slots)
     this.#doorbell = new Doorbell(doorbells)
+    this.#pulse = new Pulse(pulse)
+    this.#endedBecause = null
     const worker = new Worker(workerUrl('partition-owner'), {
       workerData: boot,
-      transferList: [tasksChannel.port2],
+      transferList: [channel.port2],
       name: `owner-${this.index}`,
       stderr: false,
       resourceLimits: threadHeap(this.#options.heapMbMax ?? heapMbMaxDefault),
       execArgv: this.#options.execArgv as string[] | undefined,
     })
     const life = new AbortController()
-    Comlink.expose(this.#tasks.runnerFor(life.signal), nodeEndpoint(tasksChannel.port1))
+    Comlink.expose(this.#hostOf(this.index, life.signal), nodeEndpoint(channel.port1))
     let failure: Error | null = null
     // What is thrown need not be an Error.
     worker.on('error', (thrown: unknown) => {
@@ -153,11 +162,11 @@ export class Owner {
     worker.once('exit', () => {
       this.#worker = null
       life.abort()
-      tasksChannel.port1.close()
+      channel.port1.close()
       this.#control?.[Comlink.releaseProxy]()
       this.#control = null
       for (const giveUp of this.#calls) giveUp()
-      onExit(failure)
+      onExit(failure ?? (this.#endedBecause === null ? null : new Error(this.#endedBecause)))
     })
     this.#worker = worker
     this.#control = Comlink.wrap<OwnerControl>(nodeEndpoint(worker))
@@ -192,8 +201,16 @@ export class Owner {
     this.outstanding = 0
   }
 
-  /** Ends the thread at once, as a crash would (tests, and a shutdown that takes too long). */
-  async terminate(): Promise<void> {
+  /** What the watchdog looks at; null when the thread is not running. `activeMs`: its event loop was not idle. */
+  signs(): { beats: number; isInCall: boolean; activeMs: number } | null {
+    if (this.#worker === null || this.#pulse === null) return null
+    const { beats, isInCall } = this.#pulse
+    return { beats, isInCall, activeMs: this.#worker.performance.eventLoopUtilization().active }
+  }
+
+  /** Ends the thread at once, as a crash would. @param reason what its exit is explained with */
+  async terminate(reason: string | null = null): Promise<void> {
+    this.#endedBecause = reason
     await this.#worker?.terminate()
   }
 

@@ -8,25 +8,36 @@
  */
 import { join } from 'node:path'
 import type { Clock } from '../contracts/clock.ts'
-import type { OpenedPartition, PartitionSpec, RecoveryVerdict } from '../contracts/control.ts'
+import type { LogFailure, OpenedPartition, OwnerHost, PartitionSpec } from '../contracts/control.ts'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Logger } from '../log.ts'
 import { Metric, type ThreadMetrics } from '../metrics.ts'
 import { Errors, KafkaError } from '../protocol/errors.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
-import { emptyOffsetView } from './offset-table.ts'
+import { type BringBackPort, bringBack } from './bring-back.ts'
+import { deleteLogs } from './delete-logs.ts'
+import { DiskNotices } from './disk-notices.ts'
+import {
+  type Hosted,
+  nameOf,
+  newHosted,
+  noteFlushed,
+  notOpened,
+  warnIfUnflushed,
+} from './hosted.ts'
+import { LogOpener } from './log-opener.ts'
+import { OfflinePartitions } from './offline-partitions.ts'
+import { emptyOffsetView, PartitionState } from './offset-table.ts'
 import { Owner, type OwnerThreadOptions, type SharedMemory } from './owner.ts'
 import type { OwnerTasks } from './owner-tasks.ts'
-import type { Partition, PartitionHost, TopicLogSettings } from './partition.ts'
+import type { DeletedRecords, Partition, PartitionHost, TopicLogSettings } from './partition.ts'
 import { PartitionMap } from './partition-map.ts'
 import type { RecoveryCheckpoint } from './recovery-checkpoint.ts'
 import type { RecoveryScans } from './recovery-scans.ts'
 
 const crashesMax = 5
 const crashWindowMs = 60_000
-/** Logs opened by one call of the control plane: the first ones serve while the last ones are still recovered. */
-const openAtOnce = 16
 
 export interface HostOptions {
   readonly dataDirectory: string
@@ -40,41 +51,56 @@ export interface HostOptions {
   readonly tasks: OwnerTasks
   readonly checkpoint: RecoveryCheckpoint
   readonly ownerThreads?: OwnerThreadOptions
-}
-
-/** A partition and what it takes to open it again. */
-interface Hosted {
-  readonly partition: Partition
-  readonly topicId: string
-  readonly directory: string
-  config: LogConfig
-  /** Known to be flushed: recovery starts here. */
-  recoveryPoint: number
+  /** From a partition's failure to the automatic try to bring it back; default 5 s. */
+  readonly retryMs?: number
 }
 
 const view = emptyOffsetView()
 
 export class ThreadedPartitionHost implements PartitionHost {
   readonly owners: Owner[] = []
+  readonly offline: OfflinePartitions
+  readonly #disk: DiskNotices
   readonly #options: HostOptions
   readonly #map: PartitionMap
   readonly #hosted = new Map<number, Hosted>()
   readonly #freeSlots: number[] = []
   #slotCount = 0
-  #clean = false
+  readonly #bringBackPort: BringBackPort
   #recoveryPoints = new Map<string, number>()
   #closing = false
-  /** Opens that wait for the next microtask, by owner: one control call opens many logs. */
-  readonly #openQueues: Hosted[][]
-  #openDone: (Promise<void> | null)[]
+  readonly #opener: LogOpener
 
   constructor(options: HostOptions) {
     this.#options = options
     this.#map = new PartitionMap(options.ownerCount)
-    this.#openQueues = Array.from({ length: options.ownerCount }, () => [])
-    this.#openDone = new Array(options.ownerCount).fill(null)
+    this.#disk = new DiskNotices(options.log)
+    this.offline = new OfflinePartitions({
+      ...options,
+      recover: hosted => this.recover(hosted.partition),
+      stopAll: reason => this.#stopAll(reason),
+    })
+    this.#opener = new LogOpener(options.ownerCount, {
+      owners: this.owners,
+      scans: options.scans,
+      log: options.log,
+      refusal: () => this.offline.directoryReason,
+      settle: (hosted, result) => this.#settle(hosted, result),
+    })
+    this.#bringBackPort = {
+      owners: this.owners,
+      offline: this.offline,
+      offsets: options.dispatcher.offsets,
+      log: options.log,
+      specFor: async hosted => {
+        const spec = await this.#opener.spec(hosted, { recover: true, copyForward: true })
+        return { ...spec, generation: this.#nextGeneration() }
+      },
+      isOver: ({ partition }) => this.#closing || partition.state === 'closed',
+      opened: (hosted, spec, result) => this.#broughtBack(hosted, spec, result),
+    }
     for (let index = 0; index < options.ownerCount; index++) {
-      const owner = new Owner(index, options.memory, options.tasks, options.ownerThreads)
+      const owner = new Owner(index, options.memory, this.#hostOf.bind(this), options.ownerThreads)
       this.owners.push(owner)
       options.dispatcher.addOwner(owner)
       owner.start(error => this.#ownerExited(owner, error))
@@ -83,23 +109,31 @@ export class ThreadedPartitionHost implements PartitionHost {
 
   /** How the last process left the directory; decides whether logs opened from now on are scanned. */
   async prepare(clean: boolean): Promise<void> {
-    this.#clean = clean
+    this.#opener.recovers = !clean
     if (!clean) this.#recoveryPoints = await this.#options.checkpoint.load()
   }
 
   /** After all logs of the last process are open: new ones are empty, there is nothing to recover. */
   opened(): void {
-    this.#clean = true
+    this.#opener.recovers = false
     this.#recoveryPoints.clear()
     this.#options.scans.endProgress()
     this.#options.tasks.open()
   }
 
+  get partitionCount(): number {
+    return this.#hosted.size
+  }
+
   /** All but those that are being deleted. */
-  *partitions(): Generator<Partition> {
-    for (const { partition } of this.#hosted.values()) {
-      if (partition.state !== 'closed') yield partition
+  *hosted(): Generator<Hosted> {
+    for (const hosted of this.#hosted.values()) {
+      if (hosted.partition.state !== 'closed') yield hosted
     }
+  }
+
+  *partitions(): Generator<Partition> {
+    for (const { partition } of this.hosted()) yield partition
   }
 
   async open(
@@ -114,11 +148,12 @@ export class ThreadedPartitionHost implements PartitionHost {
         `max.partitions is ${this.#options.memory.partitionsMax}, ${room} are left`,
       )
     }
+    warnIfUnflushed(this.#options.log, topic.name, topic.config)
     const opened: Hosted[] = []
     for (let index = from; index < to; index++) {
       opened.push(this.#host(topic, index))
     }
-    await Promise.all(opened.map(hosted => this.#openLater(hosted)))
+    await Promise.all(opened.map(hosted => this.#opener.open(hosted)))
     return opened.map(({ partition }) => partition)
   }
 
@@ -126,8 +161,10 @@ export class ThreadedPartitionHost implements PartitionHost {
   async delete(partitions: readonly Partition[]): Promise<void> {
     const doomed = partitions.map(({ slot }) => this.#hosted.get(slot) as Hosted)
     for (const partition of partitions) this.#fence(partition, 'closed')
+    for (const hosted of doomed) this.offline.forget(hosted)
+    await Promise.all(doomed.map(({ recovery }) => recovery))
     const byOwner = Map.groupBy(doomed, ({ partition }) => partition.ownerIndex)
-    const deletions = [...byOwner].map(([index, group]) => this.#deleteOn(index, group))
+    const deletions = [...byOwner].map(([index, group]) => deleteLogs(this.owners[index], group))
     const results = await Promise.allSettled(deletions)
     for (const { slot, generation } of partitions) {
       this.#hosted.delete(slot)
@@ -142,39 +179,40 @@ export class ThreadedPartitionHost implements PartitionHost {
     await this.saveCheckpoint()
   }
 
-  /** A thread that dies over it leaves the rest to the next one. */
-  async #deleteOn(ownerIndex: number, doomed: readonly Hosted[]): Promise<void> {
-    const owner = this.owners[ownerIndex] as Owner
-    const places = doomed.map(({ partition, topicId, directory }) => ({
-      topic: partition.topic,
-      topicId,
-      partition: partition.index,
-      slot: partition.slot,
-      directory,
-    }))
-    while (owner.alive) {
-      const deleted = await owner.call(control => control.deletePartitions(places))
-      if (deleted !== null) return
-    }
-    throw new Error(`owner thread ${ownerIndex} is down`)
-  }
-
   async applyConfig(partitions: readonly Partition[], config: TopicLogSettings): Promise<void> {
-    for (const { slot, ownerIndex } of partitions) {
+    const [first] = partitions
+    if (first !== undefined) warnIfUnflushed(this.#options.log, first.topic, config)
+    // All of them first: an owner that dies meanwhile reopens its logs with the new config.
+    for (const { slot } of partitions) {
       const hosted = this.#hosted.get(slot)
       if (hosted !== undefined) hosted.config = config
-      const owner = this.owners[ownerIndex] as Owner
-      await owner.call(control => control.applyConfig(slot, config))
     }
+    const calls = partitions.map(({ slot, ownerIndex }) => {
+      const owner = this.owners[ownerIndex] as Owner
+      return owner.call(control => control.applyConfig(slot, config))
+    })
+    await Promise.all(calls)
+  }
+
+  /** What became of it is unknown when the owner dies over it: the log start is where the log says after that. */
+  async deleteRecords(partition: Partition, beforeOffset: number): Promise<DeletedRecords> {
+    const refused = (error: number): DeletedRecords => ({ error, logStartOffset: -1 })
+    const { slot, generation, state } = partition
+    if (state === 'offline') return refused(Errors.KAFKA_STORAGE_ERROR)
+    if (state !== 'online') return refused(Errors.NOT_LEADER_OR_FOLLOWER)
+    const owner = this.owners[partition.ownerIndex] as Owner
+    const done = await owner.call(control => control.deleteRecords(slot, generation, beforeOffset))
+    return done ?? refused(Errors.NOT_LEADER_OR_FOLLOWER)
   }
 
   /** Flushed ends as of now, for the next start after a crash. */
   saveCheckpoint(): Promise<void> {
     const points = []
-    for (const { partition, config } of this.#hosted.values()) {
-      // Under `os` the high watermark is not the flushed end: nothing is proven.
-      if (partition.state !== 'online' || config.flushPolicy === 'os') continue
-      const offset = this.#options.dispatcher.offsets.highWatermark(partition.slot)
+    for (const hosted of this.#hosted.values()) {
+      const { partition } = hosted
+      this.#noteFlushedEnd(hosted)
+      const offset = hosted.recoveryPoint
+      if (partition.state === 'closed' || offset === 0) continue
       points.push({ topic: partition.topic, partition: partition.index, offset })
     }
     return this.#options.checkpoint.save(points)
@@ -183,12 +221,62 @@ export class ThreadedPartitionHost implements PartitionHost {
   /** Flushes and closes every log and ends the threads. True when everything is proven on disk. */
   async close(): Promise<boolean> {
     this.#closing = true
-    const offline = [...this.#hosted.values()].some(({ partition }) => partition.state !== 'online')
+    this.offline.stop()
+    const offline =
+      this.offline.count > 0 ||
+      [...this.#hosted.values()].some(({ partition }) => partition.state !== 'online')
+    await Promise.all([...this.#hosted.values()].map(({ recovery }) => recovery))
     const results = await Promise.all(
       this.owners.map(owner => owner.call(control => control.shutdown()).catch(() => false)),
     )
     await Promise.all(this.owners.map(owner => owner.terminate()))
     return !offline && results.every(Boolean)
+  }
+
+  /**
+   * Brings a partition back that is offline: its log is opened anew, with what is not proven copied into new files.
+   * Resolves to what it became, online or why not; one that is online already is left alone. Never rejects.
+   */
+  recover(partition: Partition): Promise<OpenedPartition> {
+    const hosted = this.#hosted.get(partition.slot)
+    if (hosted?.partition !== partition) {
+      return Promise.resolve(notOpened(partition.slot, 'it was deleted'))
+    }
+    return bringBack(hosted, this.#bringBackPort)
+  }
+
+  #broughtBack(hosted: Hosted, spec: PartitionSpec, result: OpenedPartition): void {
+    hosted.partition.generation = spec.generation
+    this.#settle(hosted, result)
+    // Those that wait for the log of before look again.
+    this.#options.dispatcher.purgatory.failed(spec.slot, Errors.NOT_LEADER_OR_FOLLOWER)
+  }
+
+  /** What one incarnation of an owner may ask and tell. */
+  #hostOf(ownerIndex: number, signal: AbortSignal): OwnerHost {
+    return {
+      ...this.#options.tasks.runnerFor(signal),
+      partitionFailed: async (slot, generation, failure) =>
+        this.#logFailed(slot, generation, failure),
+      diskFull: async (isFull, freeBytes) => this.#disk.changed(ownerIndex, isFull, freeBytes),
+    }
+  }
+
+  #logFailed(slot: number, generation: number, failure: LogFailure): void {
+    const hosted = this.#hosted.get(slot)
+    if (hosted === undefined || hosted.partition.state === 'closed' || this.#closing) return
+    // A log that was just opened may fail before its opening is known here.
+    if (generation < hosted.partition.generation) return
+    hosted.failedGeneration = generation
+    noteFlushed(hosted, failure.recoveryPoint)
+    this.offline.failed(hosted, failure)
+  }
+
+  #stopAll(reason: string): void {
+    for (const owner of this.owners) {
+      // One that dies over it leaves its partitions offline.
+      void owner.call(control => control.takeOffline(reason)).catch(() => null)
+    }
   }
 
   #host(topic: { name: string; id: string; config: LogConfig }, index: number): Hosted {
@@ -202,13 +290,9 @@ export class ThreadedPartitionHost implements PartitionHost {
       state: 'opening',
     }
     const name = partitionDirectoryName(topic.name, index)
-    const hosted = {
-      partition,
-      topicId: topic.id,
-      directory: join(this.#options.dataDirectory, name),
-      config: topic.config,
-      recoveryPoint: this.#recoveryPoints.get(name) ?? 0,
-    }
+    const directory = join(this.#options.dataDirectory, name)
+    const recoveryPoint = this.#recoveryPoints.get(name) ?? 0
+    const hosted = newHosted(partition, topic, directory, recoveryPoint)
     this.#hosted.set(slot, hosted)
     return hosted
   }
@@ -219,85 +303,21 @@ export class ThreadedPartitionHost implements PartitionHost {
     return this.#generation
   }
 
-  #openLater(hosted: Hosted): Promise<void> {
-    const index = hosted.partition.ownerIndex
-    const queue = this.#openQueues[index] as Hosted[]
-    queue.push(hosted)
-    this.#openDone[index] ??= Promise.resolve().then(() => {
-      this.#openDone[index] = null
-      return this.#openNow(index, queue.splice(0), !this.#clean)
-    })
-    return this.#openDone[index]
+  #settle(hosted: Hosted, result: OpenedPartition): void {
+    hosted.partition.state = result.error === null ? 'online' : 'offline'
+    if (result.error === null) this.#noteOpened(hosted, result)
+    else this.offline.notOpened(hosted, result.error)
   }
 
-  /** Never rejects: what does not open is offline, and the log says why. */
-  async #openNow(ownerIndex: number, group: readonly Hosted[], recover: boolean): Promise<void> {
-    const generations = new Map(group.map(hosted => [hosted, hosted.partition.generation]))
-    // The owner may die and come back meanwhile, and with it the partition under a newer generation: that one counts.
-    const isCurrent = (hosted: Hosted): boolean =>
-      hosted.partition.generation === generations.get(hosted)
-    const verdicts = new Map<Hosted, RecoveryVerdict | null>()
-    await Promise.all(
-      group.map(async hosted => verdicts.set(hosted, await this.#verdict(hosted, recover))),
-    )
-    const owner = this.owners[ownerIndex] as Owner
-    for (let at = 0; at < group.length; at += openAtOnce) {
-      const part = group.slice(at, at + openAtOnce).filter(isCurrent)
-      const specs = part.map(hosted => this.#spec(hosted, recover, verdicts.get(hosted) ?? null))
-      const results = await owner
-        .call(control => control.openPartitions(specs))
-        .catch((error: Error) => specs.map(({ slot }) => notOpened(slot, error.message)))
-      // It died over this: its exit has opened them again, unless it was the last time.
-      if (results === null && owner.alive) return
-      for (const [i, hosted] of part.entries()) {
-        const down = notOpened(hosted.partition.slot, `owner thread ${ownerIndex} is down`)
-        if (isCurrent(hosted)) this.#settle(hosted.partition, results?.[i] ?? down)
-      }
-    }
-  }
-
-  /** What a scan of a large tail found; null leaves it to the owner, also when the scan failed. */
-  async #verdict(hosted: Hosted, recover: boolean): Promise<RecoveryVerdict | null> {
-    const { directory, recoveryPoint, partition } = hosted
-    if (!recover) return null
-    const { scans, log } = this.#options
-    return await scans.scan(directory, recoveryPoint).catch((error: unknown) => {
-      const name = partitionDirectoryName(partition.topic, partition.index)
-      log.warn({ err: error, partition: name }, 'scan failed: the owner thread scans by itself')
-      return null
-    })
-  }
-
-  #spec(hosted: Hosted, recover: boolean, verdict: RecoveryVerdict | null): PartitionSpec {
-    const { partition, topicId, directory, config, recoveryPoint } = hosted
-    return {
-      topic: partition.topic,
-      topicId,
-      partition: partition.index,
-      slot: partition.slot,
-      generation: partition.generation,
-      directory,
-      config,
-      recover,
-      verdict,
-      recoveryPoint,
-    }
-  }
-
-  #settle(partition: Partition, result: OpenedPartition): void {
+  #noteOpened(hosted: Hosted, result: OpenedPartition): void {
     const { log, metrics } = this.#options
-    const name = partitionDirectoryName(partition.topic, partition.index)
-    partition.state = result.error === null ? 'online' : 'offline'
-    if (result.error !== null) {
-      log.error({ partition: name }, `partition stays offline: ${result.error}`)
-      return
-    }
+    if (hosted.failedGeneration !== hosted.partition.generation) this.offline.recovered(hosted)
     metrics.add(Metric.recoveredBytes, result.recoveredBytes)
     metrics.add(Metric.truncatedBytes, result.truncatedBytes)
     if (result.truncatedBytes > 0) {
       const end = result.logEndOffset
       log.warn(
-        { partition: name, truncatedBytes: result.truncatedBytes, logEndOffset: end },
+        { partition: nameOf(hosted), truncatedBytes: result.truncatedBytes, logEndOffset: end },
         'a torn tail was cut and saved beside the log',
       )
     }
@@ -314,6 +334,7 @@ export class ThreadedPartitionHost implements PartitionHost {
   #ownerExited(owner: Owner, error: Error | null): void {
     const { dispatcher, clock, log, metrics } = this.#options
     dispatcher.ownerExited(owner)
+    this.#disk.forget(owner.index)
     if (this.#closing) return
     const mine = [...this.#hosted.values()].filter(
       ({ partition }) => partition.ownerIndex === owner.index && partition.state !== 'closed',
@@ -329,13 +350,17 @@ export class ThreadedPartitionHost implements PartitionHost {
         ? `owner thread died ${crashesMax} times in a minute (${reason}): its partitions stay offline until a restart`
         : `owner thread died (${reason}): recovering its partitions`,
     )
+    const lost: Hosted[] = []
     for (const hosted of mine) {
       this.#noteFlushedEnd(hosted)
-      this.#fence(hosted.partition, givenUp ? 'offline' : 'opening')
+      const isOffline = givenUp || this.#hasFailed(hosted)
+      this.#fence(hosted.partition, isOffline ? 'offline' : 'opening')
+      if (givenUp) this.offline.stillOffline(hosted, `owner thread ${owner.index} is down`)
+      if (!isOffline) lost.push(hosted)
     }
     if (givenUp) return
     metrics.add(Metric.ownerRestarts, 1)
-    this.#restart(owner, mine)
+    this.#restart(owner, lost)
   }
 
   #restart(owner: Owner, mine: readonly Hosted[]): void {
@@ -344,7 +369,20 @@ export class ThreadedPartitionHost implements PartitionHost {
     } catch (error) {
       this.#options.log.error({ err: error, owner: owner.index }, 'owner thread cannot be started')
     }
-    if (mine.length > 0) void this.#openNow(owner.index, mine, true)
+    if (mine.length > 0) void this.#opener.openNow(owner.index, mine, true)
+  }
+
+  /** A log that failed is not simply opened again by the next thread: its tail is not believed. */
+  #hasFailed(hosted: Hosted): boolean {
+    const { slot, generation, state } = hosted.partition
+    if (state === 'offline' || this.offline.reasonOf(hosted) !== null) return true
+    const { offsets } = this.#options.dispatcher
+    if (!offsets.read(slot, generation, view) || view.state !== PartitionState.offline) return false
+    // Its owner died before it could say so.
+    const reason = 'its log had failed when its owner thread died'
+    const { recoveryPoint } = hosted
+    this.#logFailed(slot, generation, { reason, isDiskFailure: true, recoveryPoint })
+    return true
   }
 
   /** The table outlives the thread: what was flushed need not be scanned again. Under `os` nothing is proven. */
@@ -352,11 +390,6 @@ export class ThreadedPartitionHost implements PartitionHost {
     const { slot, generation } = hosted.partition
     if (hosted.config.flushPolicy === 'os') return
     if (!this.#options.dispatcher.offsets.read(slot, generation, view)) return
-    hosted.recoveryPoint = view.highWatermark
+    noteFlushed(hosted, view.highWatermark)
   }
-}
-
-function notOpened(slot: number, error: string): OpenedPartition {
-  const offsets = { logStartOffset: 0, logEndOffset: 0 }
-  return { slot, error, ...offsets, recoveredBytes: 0, truncatedBytes: 0 }
 }

@@ -28,6 +28,9 @@ export interface PartitionHost {
   ): Promise<Partition[]>
   delete(partitions: readonly Partition[]): Promise<void>
   applyConfig(partitions: readonly Partition[], config: TopicLogSettings): Promise<void>
+  /** Moves the log start up to `beforeOffset`, -1 for the high watermark; resolves when that is durable. */
+  deleteRecords(partition: Partition, beforeOffset: number): Promise<DeletedRecords>
 }
 
+export type DeletedRecords = import('../contracts/control.ts').DeletedRecords
 export type TopicLogSettings = import('../contracts/log-config.ts').LogConfig

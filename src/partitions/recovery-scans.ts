@@ -16,6 +16,15 @@ export interface Progress {
   readonly totalBytes: number
 }
 
+/** What the task is told: see PartitionSpec and LogConfig. */
+export interface Tail {
+  readonly directory: string
+  readonly recoveryPoint: number
+  readonly flushedOffset: number
+  readonly copyForward: boolean
+  readonly indexIntervalBytes: number
+}
+
 export class RecoveryScans {
   readonly #tasks: TaskPool
   readonly #onProgress: (progress: Progress) => void
@@ -29,14 +38,13 @@ export class RecoveryScans {
   }
 
   /** The verdict on one partition's tail, or null when the owner shall look itself. */
-  async scan(directory: string, recoveryPoint: number): Promise<RecoveryVerdict | null> {
-    const bytes = await tailBytes(directory, recoveryPoint)
+  async scan(tail: Tail): Promise<RecoveryVerdict | null> {
+    const bytes = await tailBytes(tail)
     if (bytes <= ownScanBytesMax) return null
     this.#totalBytes += bytes
     this.#report()
-    const input = { directory, recoveryPoint }
     try {
-      return await this.#tasks.run<RecoveryVerdict>('tasks/recover-segment', input)
+      return await this.#tasks.run<RecoveryVerdict>('tasks/recover-segment', tail)
     } finally {
       this.#doneBytes += bytes
       this.#report()
@@ -58,19 +66,30 @@ export class RecoveryScans {
   }
 }
 
-/** Bytes of the segments that reach above the recovery point. */
-async function tailBytes(directory: string, recoveryPoint: number): Promise<number> {
-  const names = await readdir(directory).catch(() => [])
-  const bases = names
-    .filter(name => /^\d{20}\.log$/.test(name))
-    .map(name => Number(name.slice(0, 20)))
-    .sort((a, b) => a - b)
+/**
+ * Bytes that the scan will read, about: segments that reach above what the log's own window files prove. Of the first of
+ * those, where it has an index, little more than is unproven.
+ */
+async function tailBytes({ directory, flushedOffset }: Tail): Promise<number> {
+  const names = await readdir(directory).catch((): string[] => [])
+  const offsetsOf = (suffix: string): number[] => {
+    const pattern = new RegExp(`^\\d{20}\\.${suffix}$`)
+    const matching = names.filter(name => pattern.test(name))
+    return matching.map(name => Number(name.slice(0, 20))).sort((a, b) => a - b)
+  }
+  const proven = Math.max(flushedOffset, offsetsOf('window').at(-1) ?? 0)
+  const bases = offsetsOf('log')
+  const indexes = new Set(offsetsOf('index'))
+  const first = Math.max(
+    0,
+    bases.findLastIndex(base => base <= proven),
+  )
   let bytes = 0
-  for (let i = 0; i < bases.length; i++) {
-    const next = bases[i + 1]
-    if (next !== undefined && next <= recoveryPoint) continue
-    const path = join(directory, `${String(bases[i]).padStart(20, '0')}.log`)
-    bytes += (await stat(path).catch(() => ({ size: 0 }))).size
+  for (const base of bases.slice(first)) {
+    const path = join(directory, `${String(base).padStart(20, '0')}.log`)
+    const { size } = await stat(path).catch(() => ({ size: 0 }))
+    const isSeeded = base < proven && indexes.has(base)
+    bytes += isSeeded ? Math.min(size, ownScanBytesMax / 2) : size
   }
   return bytes
 }

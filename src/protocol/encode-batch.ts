@@ -134,7 +134,7 @@ function putBlob(into: Buffer, start: number, blob: Uint8Array | null): number {
 }
 
 /** Zigzag of a 32-bit value. */
-function putVarint(into: Buffer, start: number, value: number): number {
+export function putVarint(into: Buffer, start: number, value: number): number {
   let pos = start
   let rest = ((value << 1) ^ (value >> 31)) >>> 0
   while (rest > 0x7f) {
@@ -145,7 +145,7 @@ function putVarint(into: Buffer, start: number, value: number): number {
   return pos
 }
 
-function varintBytes(value: number): number {
+export function varintBytes(value: number): number {
   const zigzag = ((value << 1) ^ (value >> 31)) >>> 0
   // 7 bits a byte; 32 - clz32 is the number of significant bits.
   return zigzag === 0 ? 1 : Math.ceil((32 - Math.clz32(zigzag)) / 7)
@@ -156,7 +156,7 @@ function zigzagLong(value: number): number {
   return value >= 0 ? value * 2 : -value * 2 - 1
 }
 
-function putVarlong(into: Buffer, start: number, value: number): number {
+export function putVarlong(into: Buffer, start: number, value: number): number {
   let pos = start
   let rest = zigzagLong(value)
   while (rest > 0x7f) {
@@ -167,7 +167,7 @@ function putVarlong(into: Buffer, start: number, value: number): number {
   return pos
 }
 
-function varlongBytes(value: number): number {
+export function varlongBytes(value: number): number {
   let bytes = 1
   for (let rest = zigzagLong(value); rest > 0x7f; rest = Math.floor(rest / 128)) bytes++
   return bytes

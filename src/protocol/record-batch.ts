@@ -191,3 +191,28 @@ export function stampLogAppendTime(bytes: Uint8Array, nowMs: number): void {
   putInt64(bytes, 35, nowMs)
   putInt32(bytes, 17, crc32c(bytes.subarray(crcStart, batchBytesAt(bytes, 0))))
 }
+
+export interface NewRecords {
+  readonly recordCount: number
+  /** The time of deletion when `hasDeleteHorizon`; the records' deltas count from it either way. */
+  readonly baseTimestampMs: number
+  readonly maxTimestampMs: number
+  readonly hasDeleteHorizon: boolean
+  /** Of `body`. */
+  readonly codec: number
+}
+
+/** The batch with other records: offsets, producer and leader epoch stay. `body` is compressed already. */
+export function withRecords(batch: Uint8Array, body: Uint8Array, records: NewRecords): Buffer {
+  const bytes = Buffer.allocUnsafe(BATCH_HEADER_BYTES + body.length)
+  bytes.set(batch.subarray(0, BATCH_HEADER_BYTES))
+  bytes.set(body, BATCH_HEADER_BYTES)
+  putInt32(bytes, 8, bytes.length - LOG_OVERHEAD_BYTES)
+  bytes[22] = (bytes[22] & ~(codecMask | deleteHorizonBit)) | records.codec
+  if (records.hasDeleteHorizon) bytes[22] |= deleteHorizonBit
+  putInt64(bytes, 27, records.baseTimestampMs)
+  putInt64(bytes, 35, records.maxTimestampMs)
+  putInt32(bytes, 57, records.recordCount)
+  putInt32(bytes, 17, crc32c(bytes.subarray(crcStart)))
+  return bytes
+}

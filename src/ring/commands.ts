@@ -22,6 +22,9 @@ export const Op = {
   findTime: 3,
   /** Find the batch with the largest timestamp; its bytes go to the region. Reply: found. */
   findMaxTime: 4,
+  /** As findTime and findMaxTime, but not in a batch that begins below the log start. Reply: found. */
+  findTimeBehindStart: 5,
+  findMaxTimeBehindStart: 6,
 } as const
 export type Op = (typeof Op)[keyof typeof Op]
 
@@ -106,9 +109,12 @@ export interface Reply {
   baseOffset: number
   /** One past the last offset appended or read, or the high watermark; int64. */
   endOffset: number
-  /** Log append time, or the timestamp found, ms since 1970, -1 when none; int64. */
+  /** Log append time, or the timestamp found or refused, ms since 1970, -1 when none; int64. */
   timestampMs: number
-  /** First byte of the answer, counted from the region's offset. */
+  /**
+   * First byte of the answer, counted from the region's offset. Of a refused append: index of the record that breaks a
+   * rule of the topic, -1 when no record is to blame.
+   */
   start: number
   length: number
   /** How large a region the first batch needs, when it did not fit. */

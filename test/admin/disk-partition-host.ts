@@ -4,7 +4,12 @@
  */
 import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Partition, PartitionHost, TopicLogSettings } from '../../src/partitions/partition.ts'
+import type {
+  DeletedRecords,
+  Partition,
+  PartitionHost,
+  TopicLogSettings,
+} from '../../src/partitions/partition.ts'
 import { partitionDirectoryName } from '../../src/topics/topic-names.ts'
 
 export class DiskPartitionHost implements PartitionHost {
@@ -17,6 +22,10 @@ export class DiskPartitionHost implements PartitionHost {
   /** Partitions whose log cannot be made: they come back offline. */
   offline = new Set<string>()
   opens = 0
+  /** Runs before a config reaches the logs. */
+  beforeApply: () => void | Promise<void> = () => {}
+  /** By directory name: what applyConfig was last told. */
+  readonly applied = new Map<string, TopicLogSettings>()
 
   constructor(dataDirectory: string) {
     this.#dataDirectory = dataDirectory
@@ -54,5 +63,12 @@ export class DiskPartitionHost implements PartitionHost {
     }
   }
 
-  async applyConfig(): Promise<void> {}
+  async applyConfig(partitions: readonly Partition[], config: TopicLogSettings): Promise<void> {
+    await this.beforeApply()
+    for (const { topic, index } of partitions) this.applied.set(`${topic}-${index}`, config)
+  }
+
+  async deleteRecords(_partition: Partition, beforeOffset: number): Promise<DeletedRecords> {
+    return { error: 0, logStartOffset: beforeOffset }
+  }
 }

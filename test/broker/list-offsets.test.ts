@@ -232,7 +232,8 @@ describe('by time', () => {
 
   test('a timestamp in the far future or at zero is a timestamp like any other', async () => {
     const client = await connect(broker())
-    const topic = await createTopic(client)
+    const anyTime = { 'message.timestamp.after.max.ms': '9223372036854775807' }
+    const topic = await createTopic(client, { configs: anyTime })
     await store(client, topic, timedBatch([0, 9_007_199_254_740_000, 1]))
     expect(await lookUp(client, topic, 0)).toMatchObject({ offset: 0, timestamp: 0 })
     expect(await lookUp(client, topic, 2)).toMatchObject({ offset: 1 })

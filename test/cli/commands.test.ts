@@ -47,6 +47,14 @@ describe('topics', () => {
     expect(await odradek('topics alter clicks --partitions 4')).toBe(
       'clicks has 4 partitions now\n',
     )
+    const changes = '--config retention.bytes=5 --config flush.ms=9 --delete-config retention.ms'
+    expect(await odradek(`topics alter clicks ${changes} --partitions 5`)).toBe(
+      'clicks: retention.bytes=5\nclicks: flush.ms=9\nclicks: retention.ms is back to its default\n' +
+        'clicks has 5 partitions now\n',
+    )
+    expect(await odradek('topics describe clicks')).toMatch(
+      /^clicks {2}id \S{22}\nflush.ms=9\nretention.bytes=5\nPARTITION/,
+    )
     expect(await odradek('topics delete clicks')).toBe('deleted clicks\n')
     expect(await odradek('topics list')).not.toContain('clicks')
   })
@@ -61,7 +69,47 @@ describe('topics', () => {
       partitions: [{ partition: 0, leader: expect.any(Number), startOffset: 0, endOffset: 0 }],
       configs: {},
     })
+    const configs = { 'cleanup.policy': 'compact,delete', 'retention.ms': '8' }
+    const flags = '--config cleanup.policy=compact,delete --config retention.ms=8 --json'
+    expect(JSON.parse(await odradek(`topics alter json ${flags}`))).toEqual({
+      name: 'json',
+      configs,
+    })
+    expect(JSON.parse(await odradek('topics alter json --partitions 2 --json'))).toEqual({
+      name: 'json',
+      partitions: 2,
+      configs,
+    })
     expect(JSON.parse(await odradek('topics delete json --json'))).toEqual({ deleted: 'json' })
+  })
+
+  test('an alteration that is refused changes nothing and says why', async () => {
+    await odradek('topics create steady --partitions 2')
+    const before = await odradek('topics describe steady')
+    for (const [changes, why] of [
+      [
+        '--config retention.msec=1',
+        'Unknown topic config name: retention.msec, did you mean retention.ms?',
+      ],
+      ['--delete-config cleanup.polcy', 'did you mean cleanup.policy?'],
+      [
+        '--config flush.ms=1 --config retention.ms=soon',
+        'Invalid value "soon" for topic config retention.ms',
+      ],
+      [
+        '--config flush.ms=1 --partitions 1',
+        'Topic steady has 2 partitions: 1 would not be an increase',
+      ],
+      ['--config flush.ms=x --partitions 3', 'Invalid value "x" for topic config flush.ms'],
+    ]) {
+      const { code, stdout, stderr } = await runAgainstBroker(`topics alter steady ${changes}`)
+      expect({ code, stdout: String(stdout) }, changes).toEqual({ code: 1, stdout: '' })
+      expect(stderr).toMatch(/^odradek: .*\n$/)
+      expect(stderr).toContain(why)
+    }
+    const gone = await runAgainstBroker('topics alter gone --config flush.ms=1')
+    expect(gone).toMatchObject({ code: 1, stderr: 'odradek: topic gone does not exist\n' })
+    expect(await odradek('topics describe steady')).toBe(before)
   })
 })
 

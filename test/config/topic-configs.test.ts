@@ -2,8 +2,10 @@
 import { expect, test } from 'vitest'
 import { topicConfigTable } from '../../src/config/topic-config-table.ts'
 import {
+  checkTogether,
   checkTopicConfigs,
   parseTopicConfig,
+  shownTopicConfig,
   toLogConfig,
   topicDefaults,
 } from '../../src/config/topic-configs.ts'
@@ -77,6 +79,68 @@ test('unknown names, bad values, null and doubles are INVALID_CONFIG and say why
   }
   const long = refusal(() => parseTopicConfig('retention.ms', 'x'.repeat(10_000)))
   expect(long.message.length).toBeLessThan(300)
+})
+
+test('rules that span several configs look at the defaults, too', () => {
+  const broker = topicDefaults(new Map([['max.compaction.lag.ms', '50']]))
+  const lag = (text: string) => new Map([['min.compaction.lag.ms', text]])
+  checkTogether(lag('50'), broker)
+  checkTogether(lag('51'), topicDefaults())
+  const error = refusal(() => checkTogether(lag('51'), broker))
+  expect(error.code).toBe(Errors.INVALID_CONFIG)
+  expect(error.message).toBe(
+    'min.compaction.lag.ms (51) must not exceed max.compaction.lag.ms (50)',
+  )
+  const tiered = refusal(() =>
+    checkTogether(new Map([['remote.storage.enable', 'true']]), topicDefaults()),
+  )
+  expect(tiered.code).toBe(Errors.INVALID_CONFIG)
+})
+
+test('values are shown in one way however they were written', () => {
+  const shown: [name: string, text: string, as: string][] = [
+    ['cleanup.policy', ' compact ,delete', 'compact,delete'],
+    ['preallocate', 'TRUE', 'true'],
+    ['retention.ms', ' 5 ', '5'],
+    ['retention.ms', '9007199254740993', '9007199254740993'],
+    ['min.cleanable.dirty.ratio', '.25', '.25'],
+    ['flush.policy', 'os', 'os'],
+    ['leader.replication.throttled.replicas', '', ''],
+  ]
+  for (const [name, text, as] of shown) expect(shownTopicConfig(name, text), name).toBe(as)
+})
+
+test('a value has a limit of its own', () => {
+  const name = 'follower.replication.throttled.replicas'
+  expect(parseTopicConfig(name, 'x'.repeat(32_767))).toHaveLength(1)
+  expect(refusal(() => parseTopicConfig(name, 'x'.repeat(32_768))).code).toBe(Errors.INVALID_CONFIG)
+})
+
+test('never and unlimited reach the owner threads as infinity, cleanup.policy as two switches', () => {
+  const own = new Map([
+    ['retention.ms', '-1'],
+    ['message.timestamp.after.max.ms', '9223372036854775807'],
+    ['cleanup.policy', 'delete, compact,delete'],
+    ['delete.retention.ms', '7'],
+  ])
+  expect(toLogConfig(own, topicDefaults(), true)).toMatchObject({
+    retentionMs: Number.POSITIVE_INFINITY,
+    retentionBytes: Number.POSITIVE_INFINITY,
+    timestampBeforeMsMax: Number.POSITIVE_INFINITY,
+    timestampAfterMsMax: Number.POSITIVE_INFINITY,
+    maxCompactionLagMs: Number.POSITIVE_INFINITY,
+    cleanupDelete: true,
+    cleanupCompact: true,
+    deleteRetentionMs: 7,
+    isInternal: true,
+  })
+  expect(toLogConfig(new Map(), topicDefaults())).toMatchObject({
+    retentionMs: 604_800_000,
+    timestampAfterMsMax: 3_600_000,
+    cleanupDelete: true,
+    cleanupCompact: false,
+    isInternal: false,
+  })
 })
 
 test('a log’s settings are the topic’s own over the broker’s over the table’s', () => {

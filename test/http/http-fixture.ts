@@ -23,6 +23,7 @@ export function makeServices(changes: Partial<HttpServices> = {}): TestServices 
       state.refreshes++
     },
     readiness: () => state.readiness,
+    recoverPartition: async () => null,
     log: createLogger({ level: 'silent' }),
     ...changes,
     state,

@@ -102,6 +102,7 @@ export class LogHarness {
       recover: options.recover ?? false,
       verdict: options.verdict ?? null,
       recoveryPoint: options.recoveryPoint ?? 0,
+      copyForward: false,
     }
   }
 

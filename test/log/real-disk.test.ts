@@ -34,6 +34,7 @@ function open(directory: string, more: Partial<PartitionSpec> = {}): PartitionLo
     recover: false,
     verdict: null,
     recoveryPoint: 0,
+    copyForward: false,
     ...more,
   }
   return PartitionLog.open({

@@ -229,6 +229,10 @@ export class FaultDisk implements Disk {
     return this.node(path).modifiedMs
   }
 
+  setModifiedMs(path: string, wallMs: number): void {
+    this.node(path).modifiedMs = wallMs
+  }
+
   /** The bytes a program would read, for tests that look at files or damage them. */
   bytesOf(path: string): Buffer {
     return Buffer.from(this.node(path).cache.bytes)

@@ -35,14 +35,17 @@ export interface JsonMessage {
 
 /** API name -> versions odradek serves; Kafka 3.9 still has all of them. */
 export const servedVersions = new Map<string, readonly [min: number, max: number]>([
+  ['AlterConfigs', [0, 2]],
   ['ApiVersions', [0, 4]],
   ['CreatePartitions', [0, 3]],
   ['CreateTopics', [0, 7]],
+  ['DeleteRecords', [0, 2]],
   ['DeleteTopics', [0, 6]],
   ['DescribeCluster', [0, 1]],
   ['DescribeConfigs', [0, 4]],
   ['Fetch', [4, 12]],
   ['FindCoordinator', [0, 6]],
+  ['IncrementalAlterConfigs', [0, 1]],
   ['InitProducerId', [0, 5]],
   ['ListOffsets', [0, 9]],
   ['Metadata', [0, 12]],

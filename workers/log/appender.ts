@@ -22,6 +22,7 @@ import type { Flusher } from './flush-policy.ts'
 import type { LogState, OpenLogOptions } from './log-options.ts'
 import type { LogOffsets } from './offsets.ts'
 import type { ProducerState } from './producer-state.ts'
+import { checkRecords } from './record-rules.ts'
 import type { AppendResult } from './results.ts'
 import { Round } from './round.ts'
 import type { Segment } from './segment.ts'
@@ -82,6 +83,8 @@ export class Appender {
   stage(batch: Uint8Array, apiVersion: number, into: AppendResult): void {
     into.duplicate = false
     into.logAppendTimeMs = -1
+    into.badRecord = -1
+    into.badTimestampMs = -1
     into.error = this.#stage(batch, apiVersion, into)
   }
 
@@ -99,20 +102,26 @@ export class Appender {
       const refused = this.#checkProducer(batch, delta, into)
       if (refused !== Errors.NONE || into.duplicate) return refused
     }
+    const broken = checkRecords(batch, config, this.#clock, into)
+    if (broken !== Errors.NONE) return broken
     if (config.timestampType === 'LogAppendTime') {
-      // Stamps never go back, whatever the wall clock does.
-      this.#lastAppendMs = Math.max(this.#lastAppendMs, this.#clock.wallMs())
-      stampLogAppendTime(batch, this.#lastAppendMs)
-      into.logAppendTimeMs = this.#lastAppendMs
+      into.logAppendTimeMs = this.#stampMs()
+      stampLogAppendTime(batch, into.logAppendTimeMs)
     }
     const baseOffset = this.#stagedEnd
     patchAppend(batch, baseOffset, LEADER_EPOCH)
-    if (isIdempotent) this.#producers.append(batch, 0, baseOffset, this.#clock.wallMs())
+    if (isIdempotent) this.#producers.append(batch, 0, baseOffset, this.#stampMs())
     into.baseOffset = baseOffset
     into.lastOffset = baseOffset + delta
     this.#stagedEnd = baseOffset + delta + 1
     this.#round.add(batch, into.lastOffset, maxTimestampAt(batch, 0))
     return Errors.NONE
+  }
+
+  /** Stamps never go back, whatever the wall clock does. */
+  #stampMs(): number {
+    this.#lastAppendMs = Math.max(this.#lastAppendMs, this.#clock.wallMs())
+    return this.#lastAppendMs
   }
 
   #checkProducer(batch: Uint8Array, delta: number, into: AppendResult): number {
@@ -150,18 +159,40 @@ export class Appender {
   #countRound(): void {
     const log = this.#log
     const { count, rolls, views, lastOffsets, maxTimestampsMs } = this.#round
+    const wallMs = this.#clock.wallMs()
+    const monotonicMs = this.#clock.monotonicMs()
     let roll = 0
     for (let index = 0; index < count; index++) {
       if (roll < rolls.length && rolls[roll].index === index) this.#rollTo(rolls[roll++].segment)
       const bytes = views[index].length
-      if (log.active.sizeBytes === 0) log.active.bornMs = this.#clock.monotonicMs()
+      if (log.active.sizeBytes === 0) log.active.bornMs = monotonicMs
       log.active.addBatch(bytes, lastOffsets[index], maxTimestampsMs[index])
+      log.active.lastAppendWallMs = wallMs
+      log.active.lastAppendMonotonicMs = monotonicMs
       this.#checkpoints.appended(bytes)
     }
     this.#round.clear()
     this.#producers.confirm()
     this.#flusher.appended(log.active)
     log.offsets.appended(this.#stagedEnd)
+  }
+
+  /**
+   * Seals the active segment between two rounds, so that it may grow old. Not when a new file cannot be made for want of
+   * room. Throws as the disk does.
+   */
+  roll(): void {
+    const { active, offsets, config, state } = this.#log
+    if (this.#round.count > 0 || active.sizeBytes === 0 || state === 'offline') return
+    const next = this.#round.newSegment(offsets.logEnd, config)
+    try {
+      next.create()
+    } catch (error) {
+      if (isExhausted(error as Error)) return
+      throw error
+    }
+    this.#rollTo(next)
+    this.#flusher.maybeStart()
   }
 
   #rollTo(segment: Segment): void {

@@ -15,6 +15,7 @@ import {
   batchBytesAt,
   crcAt,
   lastOffsetDeltaAt,
+  leaderEpochAt,
   magicAt,
   maxTimestampAt,
   recordCountAt,
@@ -73,7 +74,8 @@ export class BatchCursor {
     const delta = lastOffsetDeltaAt(bytes, at)
     if (batchBytes < BATCH_HEADER_BYTES || batchBytes > left || magicAt(bytes, at) !== 2)
       return 'bad'
-    if (delta < 0 || recordCountAt(bytes, at) !== delta + 1) return 'bad'
+    const count = recordCountAt(bytes, at)
+    if (delta < 0 || count < 0 || count > delta + 1) return 'bad'
     const baseOffset = baseOffsetAt(bytes, at)
     if (baseOffset < 0) return 'bad'
     this.batchBytes = batchBytes
@@ -96,6 +98,20 @@ export class BatchCursor {
   moveTo(position: number): void {
     this.position = position
     this.batchBytes = 0
+  }
+
+  /** Records the current batch holds: fewer than its offsets span where compaction took some out. */
+  get recordCount(): number {
+    return recordCountAt(this.#window, this.headerAt)
+  }
+
+  get leaderEpoch(): number {
+    return leaderEpochAt(this.#window, this.headerAt)
+  }
+
+  /** Reads the whole current batch into `into`, which has its size; false when the file ends before. */
+  copyBatch(into: Uint8Array): boolean {
+    return readFully(this.#file!, into, this.position) === into.length
   }
 
   crcMatches(): boolean {

@@ -16,8 +16,6 @@ import type { ProducerState } from './producer-state.ts'
 /** At most about this much of a log, or what came in this time, is checked again after an unclean stop. */
 const INTERVAL_BYTES = 16 * 1024 * 1024
 const INTERVAL_MS = 5_000
-/** Kafka's producer.id.expiration.ms. */
-const PRODUCER_IDLE_MS_MAX = 24 * 60 * 60 * 1000
 
 export class Checkpoints {
   readonly #disk: Disk
@@ -85,10 +83,24 @@ export class Checkpoints {
     if (this.#offsets.at(-1) !== offset || this.#bytesSince > 0) this.write(offset)
   }
 
+  /**
+   * Whether what producers sent below `offset` is noted down, so that the records may go; if not, sees to it. A disk
+   * that takes no note must not keep the records: then they go without.
+   */
+  isCovered(offset: number): boolean {
+    if ((this.#offsets.at(-1) ?? -1) >= offset || this.#producers.entries.size === 0) return true
+    const idleEnd = this.#idleEnd()
+    if (idleEnd >= 0) {
+      this.write(idleEnd)
+      return true
+    }
+    this.#isTimeUp = true
+    return false
+  }
+
   #encode(offset: number): Buffer {
     this.#bytesSince = 0
     this.stop()
-    this.#producers.expire(this.#clock.wallMs(), PRODUCER_IDLE_MS_MAX)
     return encodeWindow(this.#producers, offset)
   }
 

@@ -12,6 +12,7 @@
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
+import type { FlushTurns } from './flush-turns.ts'
 import type { LogOffsets } from './offsets.ts'
 import type { Segment } from './segment.ts'
 
@@ -26,12 +27,15 @@ export interface Flushable {
   roundFailed(error: Error): void
 }
 
-type State = 'idle' | 'syncing' | 'stopped'
+/** `waiting`: a round is due and waits for its turn; it will take in what is appended until then. */
+type State = 'idle' | 'waiting' | 'syncing' | 'stopped'
 
 export class Flusher {
   readonly #log: Flushable
   readonly #disk: Disk
   readonly #clock: Clock
+  /** Null: every round starts at once. */
+  readonly #turns: FlushTurns | null
   #config: LogConfig
   /** Directories with names that no sync covers yet. */
   #dirtyDirectories: string[]
@@ -50,13 +54,14 @@ export class Flusher {
 
   constructor(
     log: Flushable,
-    env: { readonly disk: Disk; readonly clock: Clock },
+    env: { readonly disk: Disk; readonly clock: Clock; readonly flushTurns?: FlushTurns },
     directory: string,
     config: LogConfig,
   ) {
     this.#log = log
     this.#disk = env.disk
     this.#clock = env.clock
+    this.#turns = env.flushTurns ?? null
     this.#directory = directory
     this.#config = config
     this.#dirtyDirectories = []
@@ -85,6 +90,11 @@ export class Flusher {
     if (this.#unsynced.at(-1) !== segment) this.#unsynced.push(segment)
   }
 
+  /** A round still has to sync the segment, or the names that appeared with its end. */
+  isHolding(segment: Segment): boolean {
+    return this.#unsynced.includes(segment)
+  }
+
   get isSyncing(): boolean {
     return this.#partsLeft > 0
   }
@@ -94,7 +104,17 @@ export class Flusher {
     if (this.#state !== 'idle') return
     const { logEnd, recoveryPoint } = this.#log.offsets
     const waiting = logEnd - recoveryPoint
-    if (waiting > 0 && this.#isDue(waiting)) this.#start()
+    // A roll between appends leaves nothing but a name to sync.
+    if ((waiting <= 0 && !this.#rolled) || !this.#isDue(waiting)) return
+    this.#state = 'waiting'
+    if (this.#turns === null) this.#start()
+    else this.#turns.ask(this.#turnCame)
+  }
+
+  readonly #turnCame = (): void => {
+    // Closed, failed or synced by `syncNow` while it waited.
+    if (this.#state === 'waiting') this.#start()
+    else this.#turns?.leave()
   }
 
   #isDue(waitingRecords: number): boolean {
@@ -159,6 +179,8 @@ export class Flusher {
     this.#error ??= error
     this.#partsLeft--
     if (this.#partsLeft > 0) return
+    // Others first: a log that is always dirty must not keep its turn.
+    this.#turns?.leave()
     // The next round may start below: `settled` waits for that one too.
     const failed = this.#error
     if (this.#state === 'syncing') {

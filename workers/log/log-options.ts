@@ -2,6 +2,7 @@
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { PartitionSpec } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
+import type { FlushTurns } from './flush-turns.ts'
 import type { PartitionLog } from './log.ts'
 
 /** `read-only`: the disk took no more, the next batch tries again. `offline`: until a restart. Both go on reading. */
@@ -9,9 +10,11 @@ export type LogState = 'online' | 'offline' | 'read-only'
 
 export interface OpenLogOptions {
   readonly spec: PartitionSpec
-  readonly env: { readonly disk: Disk; readonly clock: Clock }
+  readonly env: { readonly disk: Disk; readonly clock: Clock; readonly flushTurns?: FlushTurns }
   /** Some of `offsets` or `state` have moved: after a commit that took records, and after a flush. */
   onAdvance(log: PartitionLog): void
   /** The log went offline: a sync or a write failed in a way that only a restart can repair. */
   onFailure(log: PartitionLog, error: Error): void
+  /** A segment below the log start was removed. */
+  onSegmentRemoved?(log: PartitionLog, bytes: number): void
 }

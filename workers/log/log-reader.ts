@@ -5,21 +5,29 @@
  *           ^ position the index or a hint gave      ^ readable end or end of the region
  *   region  [ skipped ^ start ...... whole batches  ^ cut ]
  *
- * One pread in the common case. Header lengths and offsets are checked while walking, checksums are not (the scrub
- * does that): bytes are served as they were stored. A hole in the offsets ends an answer, and is CORRUPT_MESSAGE to
- * whoever asks for an offset in it: a record that was acknowledged is never skipped in silence (RELIABILITY P3).
+ * One pread in the common case. Header lengths and offsets are checked while walking; checksums once in the life of the
+ * process, so that no bad batch is ever served (RELIABILITY P12). A hole in the offsets that compaction did not make
+ * ends an answer, and is CORRUPT_MESSAGE to whoever asks for an offset in it: a record that was acknowledged is never
+ * skipped in silence (P3). What is lost is remembered: the error names the next good offset.
  */
 import type { DiskFile } from '../../src/contracts/disk.ts'
 import { Errors } from '../../src/protocol/errors.ts'
-import {
-  BATCH_HEADER_BYTES,
-  baseOffsetAt,
-  batchBytesAt,
-  lastOffsetDeltaAt,
-  magicAt,
-} from '../../src/protocol/record-batch.ts'
+import { BATCH_HEADER_BYTES, baseOffsetAt, batchBytesAt } from '../../src/protocol/record-batch.ts'
+import { BatchCursor } from './batch-cursor.ts'
 import { readFully } from './files.ts'
+import type { LostRange, Quarantine } from './quarantine.ts'
+import {
+  fits,
+  isWell,
+  lastOffsetAt,
+  plausible,
+  type Span,
+  skipTo,
+  skipToBad,
+  takeBatches,
+} from './read-walk.ts'
 import type { ReadResult } from './results.ts'
+import { findGoodBehind } from './scan-segment.ts'
 import type { Segment } from './segment.ts'
 
 /** How many readers at different places find their position without the index. */
@@ -50,13 +58,32 @@ class ReadHints {
 /** What the reader needs to know of its log. */
 export interface Readable {
   readonly segments: readonly Segment[]
+  /** Below, offsets may be missing: compaction. */
+  readonly gapsBelowOffset: number
+  /** End of what may be read. */
+  readonly offsets: { readonly highWatermark: number }
+  readonly quarantine: Quarantine
   /** Bytes of `segment` below the high watermark. */
   readableBytes(segment: Segment): number
+  /** A reader found these offsets gone. */
+  lost(range: LostRange): void
 }
 
 export class LogReader {
   readonly #log: Readable
   #hints: ReadHints | null = null
+  /** Where the last read that failed met something bad, and the offset expected there (-1: not known). */
+  #badSegment: Segment | null = null
+  #badPosition = 0
+  #badOffset = -1
+  /** What the walk under way knows. */
+  readonly #span: Span = {
+    fetchOffset: 0,
+    limitOffset: 0,
+    gapsBelowOffset: 0,
+    expectedBase: -1,
+    expectedLast: -1,
+  }
 
   constructor(log: Readable) {
     this.#log = log
@@ -64,66 +91,98 @@ export class LogReader {
 
   /** `fetchOffset` lies below the high watermark and not below the log start. Throws as the disk does. */
   read(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
+    const { segments, quarantine } = this.#log
+    const known = quarantine.isEmpty ? null : quarantine.rangeAt(fetchOffset)
+    if (known !== null) {
+      into.error = Errors.CORRUPT_MESSAGE
+      into.nextOffset = known.nextOffset
+      return
+    }
     this.#tryRead(fetchOffset, maxBytes, region, into)
     if (into.error !== Errors.CORRUPT_MESSAGE) return
     // Either the records are bad or the index is, which is a cache.
-    const { segments } = this.#log
-    if (!segments[floorSegment(segments, fetchOffset)].distrustIndexes()) return
-    this.#hints = null
-    into.error = Errors.NONE
-    this.#tryRead(fetchOffset, maxBytes, region, into)
+    if (segments[floorSegment(segments, fetchOffset)].distrustIndexes()) {
+      this.#hints = null
+      into.error = Errors.NONE
+      this.#tryRead(fetchOffset, maxBytes, region, into)
+      if (into.error !== Errors.CORRUPT_MESSAGE) return
+    }
+    this.#giveUp(fetchOffset, into)
   }
 
   #tryRead(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
-    const { segments } = this.#log
+    const { segments, quarantine, gapsBelowOffset, offsets } = this.#log
+    const span = this.#span
+    span.fetchOffset = fetchOffset
+    span.gapsBelowOffset = gapsBelowOffset
+    const lostFrom = quarantine.isEmpty ? Infinity : quarantine.nextStart(fetchOffset)
     for (let index = floorSegment(segments, fetchOffset); index < segments.length; index++) {
       const segment = segments[index]
+      // What a segment holds beyond the start of the next one is not part of the log.
+      const endOffset = segments[index + 1]?.baseOffset ?? Infinity
+      span.limitOffset = Math.min(endOffset, lostFrom)
       const position = this.#startPosition(segment, fetchOffset)
-      if (this.#readSegment(segment, position, fetchOffset, maxBytes, region, into)) return
+      if (this.#readSegment(segment, position, maxBytes, region, into)) return
       // Every readable batch here ends below the offset: it is in the next segment, or gone.
+      this.#noteBad(segment, this.#log.readableBytes(segment), -1)
+      if (endOffset === Infinity || endOffset <= gapsBelowOffset) continue
+      if (lostFrom < endOffset || endOffset > fetchOffset) break
     }
+    if (offsets.highWatermark <= gapsBelowOffset && lostFrom === Infinity) return
     into.error = Errors.CORRUPT_MESSAGE
   }
 
   #startPosition(segment: Segment, fetchOffset: number): number {
+    const span = this.#span
+    span.expectedLast = -1
+    span.expectedBase = segment.baseOffset
     if (fetchOffset <= segment.baseOffset) return 0
     const hinted = this.#hints === null ? -1 : this.#hints.positionOf(fetchOffset, segment)
-    return hinted >= 0 ? hinted : segment.positionFor(fetchOffset)
+    if (hinted >= 0) {
+      span.expectedBase = fetchOffset
+      return hinted
+    }
+    const position = segment.positionFor(fetchOffset)
+    if (position > 0) {
+      span.expectedBase = -1
+      span.expectedLast = segment.foundLastOffset
+    }
+    return position
   }
 
   /** False when the segment ends before `fetchOffset`. */
   #readSegment(
     segment: Segment,
     start: number,
-    fetchOffset: number,
     maxBytes: number,
     region: Uint8Array,
     into: ReadResult,
   ): boolean {
+    const span = this.#span
     const file = segment.file()
     const limit = this.#log.readableBytes(segment)
     const usable = Math.min(region.length, maxBytes)
     let position = start
-    let isResynced = false
     while (position < limit) {
       const left = limit - position
       const wanted = Math.min(region.length, left, usable + SKIP_BYTES)
       const got = readFully(file, region.subarray(0, wanted), position)
       // Somebody cut the file under us.
-      if (got < wanted) return fail(into)
-      const at = skipTo(region, got, left, fetchOffset)
-      if (at === BAD) {
-        // Rot in front of the wanted batch must not hide it: the index may know a place behind.
-        const behind = isResynced ? -1 : segment.indexes.offsets.positionBehind(fetchOffset)
-        if (behind < 0) return fail(into)
-        position = behind
-        isResynced = true
+      if (got < wanted) return this.#fail(segment, position, into)
+      const at = skipTo(region, got, left, span)
+      if (at < 0) {
+        // Rot in front of the wanted batch must not hide it.
+        position = this.#resync(segment, position + skipToBad(at), limit)
+        if (position < 0) return this.#fail(segment, this.#badPosition, into)
       } else if (at + BATCH_HEADER_BYTES <= got) {
+        const base = baseOffsetAt(region, at)
+        if (base >= span.limitOffset) return false
+        if (!fits(base, span)) return this.#fail(segment, position + at, into)
         const bytes = batchBytesAt(region, at)
         if (at === 0 || at + bytes <= got || bytes > usable) {
-          takeBatches(region.subarray(at, got), left - at, fetchOffset, maxBytes, into)
+          takeBatches(region.subarray(at, got), left - at, span, maxBytes, into)
           into.start = at
-          if (into.length > 0) this.#remember(into, segment, position)
+          if (into.length > 0) this.#checked(segment, position, region, into)
           return true
         }
         // What had to be skipped cuts the batch: read again from where it starts.
@@ -131,7 +190,7 @@ export class LogReader {
       } else if (at > 0) {
         position += at
       } else {
-        const bytes = measure(file, position, limit, fetchOffset, into)
+        const bytes = this.#measure(segment, position, limit, into)
         if (bytes === 0) return true
         position += bytes
       }
@@ -139,99 +198,115 @@ export class LogReader {
     return false
   }
 
-  #remember(result: ReadResult, segment: Segment, position: number): void {
+  /** Makes sure that what is answered was looked at; takes back what is bad. */
+  #checked(segment: Segment, position: number, region: Uint8Array, into: ReadResult): void {
+    const { start, length } = into
+    const { checked } = segment
+    if (!checked.has(position + start, position + start + length)) {
+      let at = start
+      while (at < start + length) {
+        const bytes = batchBytesAt(region, at)
+        const isSeen = checked.has(position + at, position + at + bytes)
+        if (!isSeen && !isWell(region, at, bytes, this.#span.gapsBelowOffset)) break
+        at += bytes
+      }
+      checked.add(position + start, position + at)
+      if (at < start + length) {
+        into.length = at - start
+        into.nextOffset = baseOffsetAt(region, at)
+      }
+      if (at === start) {
+        this.#fail(segment, position + at, into)
+        return
+      }
+    }
     this.#hints ??= new ReadHints()
-    this.#hints.remember(result.nextOffset, segment, position + result.start + result.length)
+    this.#hints.remember(into.nextOffset, segment, position + into.start + into.length)
+  }
+
+  /** The next good batch behind a bad place on the way to the wanted one; -1 when the index is to blame, perhaps. */
+  #resync(segment: Segment, badPosition: number, limit: number): number {
+    const span = this.#span
+    this.#noteBad(segment, badPosition, span.expectedBase)
+    if (segment.areIndexesFromDisk) return -1
+    const { limitOffset, expectedBase } = span
+    const above = Math.max(expectedBase, segment.baseOffset - 1)
+    const good = findGoodBehind(segment.file(), badPosition, limit, above, limitOffset)
+    if (good === null || good.baseOffset > span.fetchOffset) return -1
+    if (expectedBase >= 0) {
+      this.#log.lost({ firstOffset: expectedBase, nextOffset: good.baseOffset })
+    }
+    span.expectedBase = good.baseOffset
+    span.expectedLast = -1
+    return good.position
+  }
+
+  #fail(segment: Segment, position: number, into: ReadResult): true {
+    into.error = Errors.CORRUPT_MESSAGE
+    into.length = 0
+    this.#noteBad(segment, position, this.#span.expectedBase)
+    return true
+  }
+
+  #noteBad(segment: Segment, position: number, offset: number): void {
+    this.#badSegment = segment
+    this.#badPosition = position
+    this.#badOffset = offset
+  }
+
+  /** The offset asked for cannot be read: finds where the log goes on, and remembers. */
+  #giveUp(fetchOffset: number, into: ReadResult): void {
+    const { segments, offsets } = this.#log
+    const segment = this.#badSegment!
+    const index = segments.indexOf(segment)
+    const endOffset = segments[index + 1]?.baseOffset ?? offsets.highWatermark
+    const limit = this.#log.readableBytes(segment)
+    const nextOffset = firstGood(segment, this.#badPosition, limit, fetchOffset, endOffset)
+    const isKnown = this.#badOffset >= 0 && this.#badOffset < fetchOffset
+    const firstOffset = isKnown ? this.#badOffset : fetchOffset
+    this.#log.lost({ firstOffset, nextOffset })
+    into.nextOffset = nextOffset
+  }
+
+  /**
+   * Looks at one header that the region cannot hold: returns its batch's size when the batch ends below the offset,
+   * else 0 after filling `into`.
+   */
+  #measure(segment: Segment, position: number, limit: number, into: ReadResult): number {
+    const span = this.#span
+    const got = readFully(segment.file(), header, position)
+    if (got < BATCH_HEADER_BYTES || !plausible(header, 0, limit - position)) {
+      this.#fail(segment, position, into)
+      return 0
+    }
+    const bytes = batchBytesAt(header, 0)
+    if (lastOffsetAt(header, 0) < span.fetchOffset) {
+      span.expectedBase = lastOffsetAt(header, 0) + 1
+      span.expectedLast = -1
+      return bytes
+    }
+    if (fits(baseOffsetAt(header, 0), span)) into.neededBytes = bytes
+    else this.#fail(segment, position, into)
+    return 0
   }
 }
 
-const BAD = -1
 /** Read beyond `maxBytes` for the batches in front of the wanted one: an index interval and some. */
 const SKIP_BYTES = 8192
 
-function fail(into: ReadResult): true {
-  into.error = Errors.CORRUPT_MESSAGE
-  return true
-}
-
-/** Whether a header can be true; `left` is what the file holds from there on. */
-function plausible(bytes: Uint8Array, at: number, left: number): boolean {
-  const size = batchBytesAt(bytes, at)
-  return (
-    size >= BATCH_HEADER_BYTES &&
-    size <= left &&
-    magicAt(bytes, at) === 2 &&
-    lastOffsetDeltaAt(bytes, at) >= 0
-  )
-}
-
-/**
- * Skips batches that end below `fetchOffset`. Returns where the first other one starts, or where the walk ran out of
- * region[0, got) (perhaps beyond it, when a skipped batch is cut there); BAD on a bad header.
- */
-function skipTo(region: Uint8Array, got: number, left: number, fetchOffset: number): number {
-  let at = 0
-  while (at + BATCH_HEADER_BYTES <= got) {
-    if (!plausible(region, at, left - at)) return BAD
-    if (baseOffsetAt(region, at) + lastOffsetDeltaAt(region, at) >= fetchOffset) return at
-    at += batchBytesAt(region, at)
-  }
-  return at
-}
-
-/** Fills in as many whole batches from the start of `bytes` as `maxBytes` allows; a first header is there. */
-function takeBatches(
-  bytes: Uint8Array,
-  left: number,
-  fetchOffset: number,
-  maxBytes: number,
-  into: ReadResult,
-): void {
-  if (baseOffsetAt(bytes, 0) > fetchOffset) {
-    fail(into)
-    return
-  }
-  const budget = Math.min(bytes.length, maxBytes)
-  let size = batchBytesAt(bytes, 0)
-  if (size > budget) {
-    into.neededBytes = size
-    return
-  }
-  let end = 0
-  let nextOffset = 0
-  for (;;) {
-    nextOffset = baseOffsetAt(bytes, end) + lastOffsetDeltaAt(bytes, end) + 1
-    end += size
-    if (end + BATCH_HEADER_BYTES > budget || !plausible(bytes, end, left - end)) break
-    if (baseOffsetAt(bytes, end) !== nextOffset) break
-    size = batchBytesAt(bytes, end)
-    if (end + size > budget) break
-  }
-  into.length = end
-  into.nextOffset = nextOffset
-}
-
-/**
- * Looks at one header that the region cannot hold: returns its batch's size when the batch ends below `fetchOffset`,
- * else 0 after filling `into`.
- */
-function measure(
-  file: DiskFile,
+/** Base offset of the first valid batch at or behind `position` and above `above`; `endOffset` when there is none. */
+function firstGood(
+  segment: Segment,
   position: number,
   limit: number,
-  fetchOffset: number,
-  into: ReadResult,
+  above: number,
+  endOffset: number,
 ): number {
-  const got = readFully(file, header, position)
-  if (got < BATCH_HEADER_BYTES || !plausible(header, 0, limit - position)) {
-    fail(into)
-    return 0
-  }
-  const bytes = batchBytesAt(header, 0)
-  if (baseOffsetAt(header, 0) + lastOffsetDeltaAt(header, 0) < fetchOffset) return bytes
-  if (baseOffsetAt(header, 0) > fetchOffset) fail(into)
-  else into.neededBytes = bytes
-  return 0
+  const cursor = new BatchCursor(64 * 1024).start(segment.file(), position, limit)
+  const isGood = cursor.look() === 'batch' && cursor.baseOffset > above && cursor.crcMatches()
+  if (isGood && cursor.baseOffset < endOffset) return cursor.baseOffset
+  const behind = findGoodBehind(segment.file(), position, limit, above, endOffset)
+  return behind?.baseOffset ?? endOffset
 }
 
 /** Index of the last segment whose base offset is at or below `offset`. */

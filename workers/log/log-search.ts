@@ -9,19 +9,21 @@ import type { BatchLocation } from './results.ts'
 import type { Segment } from './segment.ts'
 
 /**
- * The first readable batch that reaches `fromOffset` or beyond and has a largest timestamp of `timestampMs` or later.
+ * The first readable batch that reaches `fromOffset` or beyond (with `wholly`: begins there or beyond) and has a largest
+ * timestamp of `timestampMs` or later.
  */
 export function findByTime(
   log: Readable,
   timestampMs: number,
   fromOffset: number,
+  wholly: boolean,
 ): BatchLocation | null {
   const { segments } = log
   for (let index = floorSegment(segments, fromOffset); index < segments.length; index++) {
     const segment = segments[index]
     const limit = log.readableBytes(segment)
     if (limit === 0 || segment.indexes.maxTimestampMs < timestampMs) continue
-    const found = findInSegment(segment, limit, timestampMs, fromOffset)
+    const found = findInSegment(segment, limit, timestampMs, fromOffset, wholly)
     if (found !== null) return found
   }
   return null
@@ -32,6 +34,7 @@ function findInSegment(
   limit: number,
   timestampMs: number,
   fromOffset: number,
+  wholly: boolean,
 ): BatchLocation | null {
   const { times } = segment.indexes
   // Everything before that entry's batch is older than its timestamp, and that is at most what is looked for.
@@ -39,7 +42,8 @@ function findInSegment(
   const position = segment.positionFor(Math.max(startOffset, fromOffset))
   const cursor = sharedCursor().start(segment.file(), position, limit)
   while (cursor.next() === 'batch') {
-    if (cursor.maxTimestampMs < timestampMs || cursor.lastOffset < fromOffset) continue
+    const offset = wholly ? cursor.baseOffset : cursor.lastOffset
+    if (cursor.maxTimestampMs < timestampMs || offset < fromOffset) continue
     return {
       baseOffset: cursor.baseOffset,
       position: cursor.position,
@@ -50,19 +54,26 @@ function findInSegment(
   return null
 }
 
-/** The first readable batch with the largest timestamp of all readable ones. */
-export function findMaxTimestamp(log: Readable): BatchLocation | null {
+/** The first readable batch with the largest timestamp of those that reach (`wholly`: begin at) `fromOffset` or beyond. */
+export function findMaxTimestamp(
+  log: Readable,
+  fromOffset: number,
+  wholly: boolean,
+): BatchLocation | null {
+  const { segments } = log
   let best: BatchLocation | null = null
   let bestMs = Number.NEGATIVE_INFINITY
-  for (const segment of log.segments) {
+  for (let index = floorSegment(segments, fromOffset); index < segments.length; index++) {
+    const segment = segments[index]
     const limit = log.readableBytes(segment)
     if (limit === 0) continue
     const isWhole = limit === segment.sizeBytes
     if (isWhole && best !== null && segment.indexes.maxTimestampMs <= bestMs) continue
-    const startOffset = startOfMax(segment, limit)
+    const startOffset = Math.max(startOfMax(segment, limit), fromOffset)
     const cursor = sharedCursor().start(segment.file(), segment.positionFor(startOffset), limit)
     while (cursor.next() === 'batch') {
-      if (cursor.maxTimestampMs <= bestMs) continue
+      const offset = wholly ? cursor.baseOffset : cursor.lastOffset
+      if (cursor.maxTimestampMs <= bestMs || offset < fromOffset) continue
       bestMs = cursor.maxTimestampMs
       best = {
         baseOffset: cursor.baseOffset,

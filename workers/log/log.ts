@@ -8,7 +8,11 @@
  * back. Syncs are started by the flush policy and reported through `onAdvance` (offsets moved) or `onFailure` (the log
  * is offline for good). The caller publishes `offsets` in `onAdvance`.
  */
-import type { PartitionDescription, PartitionSpec } from '../../src/contracts/control.ts'
+import type {
+  DeletedRecords,
+  PartitionDescription,
+  PartitionSpec,
+} from '../../src/contracts/control.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { Appender, type AppendTarget } from './appender.ts'
@@ -17,13 +21,18 @@ import { type Flushable, Flusher } from './flush-policy.ts'
 import type { LogState, OpenLogOptions } from './log-options.ts'
 import { LogReader, type Readable } from './log-reader.ts'
 import { findByTime, findMaxTimestamp, readBatch } from './log-search.ts'
+import { Marks } from './marks.ts'
 import { LogOffsets } from './offsets.ts'
 import { type LoadedLog, loadLog } from './open-log.ts'
+import type { ProducerState } from './producer-state.ts'
 import { removeLog } from './remove-log.ts'
 import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
+import { type Retained, Retention } from './retention.ts'
 import type { Segment } from './segment.ts'
+import type { SwapRange } from './swap.ts'
+import { type Swapped, Swapper } from './swapper.ts'
 
-export class PartitionLog implements AppendTarget, Flushable, Readable {
+export class PartitionLog implements AppendTarget, Flushable, Readable, Retained, Swapped {
   readonly slot: number
   readonly generation: number
   readonly offsets: LogOffsets
@@ -36,6 +45,13 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
   /** What opening found: bytes checked again, and bytes cut off (kept beside the log as `.torn` or `.suspect`). */
   readonly loaded: Pick<LoadedLog, 'recoveredBytes' | 'truncatedBytes'>
   config: LogConfig
+  readonly marks: Marks
+  /** Offsets that compaction is about to replace: nobody else removes their files. */
+  reserved: SwapRange | null = null
+  readonly #retention: Retention
+  readonly swapper: Swapper
+  readonly #producers: ProducerState
+  readonly #openedMs: { readonly wall: number; readonly monotonic: number }
   readonly #spec: PartitionSpec
   readonly #env: OpenLogOptions['env']
   readonly #events: OpenLogOptions
@@ -67,11 +83,12 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
     this.loaded = loaded
     this.segments = loaded.segments
     this.active = loaded.segments.at(-1)!
-    this.offsets = new LogOffsets(
-      loaded.segments[0].baseOffset,
-      loaded.logEndOffset,
-      isReadableUnflushed,
-    )
+    this.marks = new Marks(env.disk, spec.directory, loaded.marks, error => this.#fail(error))
+    this.offsets = new LogOffsets(loaded.marks.logStart, loaded.logEndOffset, isReadableUnflushed)
+    this.#retention = new Retention(this, env, spec.directory, this.marks)
+    this.swapper = new Swapper(this, env.disk, spec.directory)
+    this.#producers = loaded.producers
+    this.#openedMs = { wall: env.clock.wallMs(), monotonic: env.clock.monotonicMs() }
     this.#reader = new LogReader(this)
     this.#checkpoints = new Checkpoints(
       env,
@@ -90,8 +107,14 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
       checkpoints: this.#checkpoints,
       flusher: this.#flusher,
     })
+    if (loaded.areMarksBad) this.marks.rewrite()
     if (loaded.newParent !== null) this.#flusher.directoryCreated(loaded.newParent)
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
+  }
+
+  /** For people. */
+  get name(): string {
+    return `${this.#spec.topic}-${this.#spec.partition}`
   }
 
   /**
@@ -115,6 +138,13 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
     if (this.config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
     if (this.state === 'read-only') this.#setState('online', null)
     this.#flusher.maybeStart()
+    this.#events.onAdvance(this)
+  }
+
+  /** There may be room again: the log counts as online until the next batch tells. */
+  resume(): void {
+    if (this.state !== 'read-only') return
+    this.#setState('online', null)
     this.#events.onAdvance(this)
   }
 
@@ -160,16 +190,21 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
   }
 
   /**
-   * The first batch at or behind `fromOffset` and below the high watermark whose header promises a record of
-   * `timestampMs` or later; the caller decodes it. Null when there is none. Throws as the disk does.
+   * The first batch that reaches `fromOffset` (with `wholly`: begins there or behind) below the high watermark and whose
+   * header promises a record of `timestampMs` or later; the caller decodes it. Null when there is none. Throws as the
+   * disk does.
    */
-  findByTime(timestampMs: number, fromOffset = this.offsets.logStart): BatchLocation | null {
-    return findByTime(this, timestampMs, fromOffset)
+  findByTime(
+    timestampMs: number,
+    fromOffset = this.offsets.logStart,
+    wholly = false,
+  ): BatchLocation | null {
+    return findByTime(this, timestampMs, fromOffset, wholly)
   }
 
-  /** The first batch with the largest timestamp below the high watermark; null when the log is empty. */
-  findMaxTimestamp(): BatchLocation | null {
-    return findMaxTimestamp(this)
+  /** The first readable batch with the largest timestamp; null when there is none. `wholly` as in `findByTime`. */
+  findMaxTimestamp(wholly = false): BatchLocation | null {
+    return findMaxTimestamp(this, this.offsets.logStart, wholly)
   }
 
   /** Reads the batch at `location` into the start of `into`; returns its size, or 0 when it is gone or does not fit. */
@@ -183,8 +218,34 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
   }
 
   /** Resolves when no sync is in flight. Await it before `flushBlocking` and `close`. */
-  settled(): Promise<void> {
-    return this.#flusher.settled()
+  async settled(): Promise<void> {
+    const parts = [this.#flusher, this.marks, this.#retention, this.swapper]
+    while (parts.some(part => part.isSyncing)) {
+      for (const part of parts) await part.settled()
+    }
+  }
+
+  /** See Retention.pass. */
+  retain(isClockTrusted: boolean): boolean {
+    return this.#retention.pass(isClockTrusted)
+  }
+
+  /** See Retention.sweep. */
+  sweep(): boolean {
+    return this.#retention.sweep()
+  }
+
+  /** See Retention.deleteRecords. */
+  deleteRecords(beforeOffset: number, done: (result: DeletedRecords) => void): void {
+    this.#retention.deleteRecords(beforeOffset, done)
+  }
+
+  /** Forgets producers that both clocks say have been idle for longer than that. */
+  expireProducers(idleMsMax: number): void {
+    if (this.#appender.stagedCount > 0) return
+    const { clock } = this.#env
+    const steadyMs = this.#openedMs.wall + clock.monotonicMs() - this.#openedMs.monotonic
+    this.#producers.expire(Math.min(clock.wallMs(), steadyMs), idleMsMax)
   }
 
   /**
@@ -210,6 +271,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
     const isClean = clean && this.flushBlocking()
     this.#flusher.stop()
     this.#checkpoints.stop()
+    this.marks.stop()
+    this.swapper.stop()
     if (isClean) {
       this.active.saveIndexes()
       this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
@@ -274,6 +337,45 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
     this.#fail(error)
   }
 
+  roll(): void {
+    try {
+      this.#appender.roll()
+    } catch (error) {
+      this.#fail(error as Error)
+    }
+  }
+
+  get directory(): string {
+    return this.#spec.directory
+  }
+
+  segmentsReplaced(old: readonly Segment[], segment: Segment): void {
+    // They end below the high watermark.
+    if (old.includes(this.#readableSegment)) this.#setReadable(segment, segment.sizeBytes)
+  }
+
+  /** Base offsets of the batches by which producers are recognised, below `endOffset`. */
+  windowOffsets(endOffset: number): Float64Array {
+    return this.#producers.windowOffsets(endOffset)
+  }
+
+  isExpendable(segment: Segment, endOffset: number): boolean {
+    if (endOffset > this.offsets.recoveryPoint || this.#flusher.isHolding(segment)) return false
+    return this.#checkpoints.isCovered(endOffset)
+  }
+
+  logStartMoved(): void {
+    this.#events.onAdvance(this)
+  }
+
+  segmentRemoved(bytes: number): void {
+    this.#events.onSegmentRemoved?.(this, bytes)
+  }
+
+  syncFailed(error: Error): void {
+    this.#fail(error)
+  }
+
   #setReadable(segment: Segment, position: number): void {
     this.#readableSegment = segment
     this.#readablePosition = position
@@ -283,6 +385,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable {
     if (this.state === 'offline') return
     this.#flusher.stop()
     this.#checkpoints.stop()
+    this.marks.stop()
+    this.swapper.stop()
     this.#setState('offline', error.message)
     this.#events.onFailure(this, error)
   }

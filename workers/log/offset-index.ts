@@ -48,6 +48,11 @@ export class OffsetIndex {
     this.#entries.tail.writeInt32BE(position, at + 4)
   }
 
+  /** Last offset of the batch that the last look-up found. */
+  get foundLastOffset(): number {
+    return this.baseOffset + relativeOffsetAt(found, 0)
+  }
+
   /** Position of a batch at or before the one that holds `offset`. */
   positionFor(offset: number): number {
     const index = this.#entries.floor(offset - this.baseOffset, relativeOffsetAt)

@@ -48,6 +48,13 @@ export class LogOffsets {
     this.#check()
   }
 
+  /** Clients see nothing below `logStart` any more: retention or DeleteRecords, once that is durable. */
+  logStartMoved(logStart: number): void {
+    assert(logStart >= this.logStart, 'log start went back')
+    this.logStart = logStart
+    this.#check()
+  }
+
   /** The flush policy changed. What was readable stays readable. */
   setReadableUnflushed(readableUnflushed: boolean): void {
     this.#readableUnflushed = readableUnflushed

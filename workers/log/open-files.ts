@@ -9,18 +9,19 @@ export interface Closable {
 }
 
 export class OpenFiles {
-  readonly #countMax: number
+  /** Lowered where descriptors are few. */
+  countMax: number
   readonly #open = new Set<Closable>()
 
   constructor(countMax: number) {
-    this.#countMax = countMax
+    this.countMax = countMax
   }
 
   /** Marks `file` as used just now; may close another one. */
   used(file: Closable): void {
     this.#open.delete(file)
     this.#open.add(file)
-    if (this.#open.size <= this.#countMax) return
+    if (this.#open.size <= this.countMax) return
     const [oldest] = this.#open
     this.#open.delete(oldest)
     oldest.closeFile()

@@ -8,17 +8,21 @@
  */
 import { dirname } from 'node:path'
 import type { Clock } from '../../src/contracts/clock.ts'
-import type { PartitionSpec, RecoveryVerdict } from '../../src/contracts/control.ts'
+import type { PartitionSpec, SegmentVerdict } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import { sharedCursor } from './batch-cursor.ts'
-import { type Listing, listLog, temporaryPath, unlinkIfThere } from './files.ts'
+import { type Listing, listLog, logFilePath, temporaryPath, unlinkIfThere } from './files.ts'
+import { type MarkOffsets, readMarks, removeUnfinishedMarks } from './marks.ts'
 import { ensurePartitionMetadata } from './partition-metadata.ts'
 import { newestWindow, readWindow } from './producer-files.ts'
 import type { ProducerState } from './producer-state.ts'
+import type { LostRange } from './quarantine.ts'
 import { rebuildProducers } from './rebuild-producers.ts'
-import { damageOf, recoverLog } from './recovery.ts'
+import { damageOf, gapsBelow, type Recovered, recoverLog } from './recovery.ts'
 import { isCurrent, repairLog } from './repair.ts'
+import { continues } from './scan-segment.ts'
 import { Segment } from './segment.ts'
+import { finishSwaps } from './swap.ts'
 
 type Env = { readonly disk: Disk; readonly clock: Clock }
 
@@ -26,11 +30,21 @@ export interface LoadedLog {
   /** At least one; the last one is open for appending. */
   readonly segments: Segment[]
   readonly logEndOffset: number
+  /** As the file says, or as far as it can be told without; the log start is not below the first segment. */
+  readonly marks: MarkOffsets
+  /** The file is there and cannot be read: it is to be written anew. */
+  readonly areMarksBad: boolean
   readonly producers: ProducerState
   /** Of the window files, ascending. */
   readonly windowOffsets: readonly number[]
   /** Of Kafka's snapshot files. */
   readonly snapshotOffsets: readonly number[]
+  /** Everything below is proven to be on disk. */
+  readonly recoveryPoint: number
+  /** Segments that hold bytes which are not. */
+  readonly unsynced: readonly Segment[]
+  /** Offsets that were synced once and are gone. */
+  readonly rotten: readonly LostRange[]
   /** The active segment's name is not synced yet. */
   readonly isActiveNew: boolean
   /** Where the directory's own name is not synced yet. */
@@ -48,29 +62,73 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
   const { directory } = spec
   if (!disk.exists(directory)) disk.mkdir(directory)
   ensurePartitionMetadata(disk, directory, spec.topicId)
+  const marks = readMarks(disk, directory)
+  removeUnfinishedMarks(disk, directory)
+  finishSwaps(disk, directory)
   const listing = listLog(disk, directory)
-  const loaded = listing.log.length === 0 ? createLog(spec, env, listing) : null
-  const trusted = loaded ?? (spec.recover ? null : loadClean(spec, env, listing))
-  if (trusted === null) return loadRecovered(spec, env)
-  removeTemporary(disk, directory, listing)
-  return trusted
+  const marked = {
+    logStart: typeof marks === 'string' ? 0 : marks.logStart,
+    gapsBelow: gapsBelow(marks),
+  }
+  removeBelow(disk, directory, listing, marked.logStart)
+  const loaded = listing.log.length === 0 ? createLog(spec, env, listing, marked) : null
+  const trusted = loaded ?? (spec.recover ? null : loadClean(spec, env, listing, marked))
+  if (trusted !== null) removeTemporary(disk, directory, listing)
+  const log = trusted ?? loadRecovered(spec, env, marked)
+  const [first] = log.segments
+  return {
+    ...log,
+    marks: {
+      logStart: Math.max(marked.logStart, first.baseOffset),
+      // Unknown, any gap may be of compaction's making.
+      cleanedEnd: Math.min(marked.gapsBelow, log.logEndOffset),
+    },
+    areMarksBad: marks === 'bad',
+  }
 }
+
+/** What the file of marks says, or allows where there is none. */
+interface Marked {
+  readonly logStart: number
+  readonly gapsBelow: number
+}
+
+/** Segments wholly below the log start, and what is left of such: a power cut brought them back (RELIABILITY A7). */
+function removeBelow(disk: Disk, directory: string, listing: Listing, logStart: number): void {
+  while (listing.log.length > 1 && listing.log[1] <= logStart) {
+    unlinkIfThere(disk, logFilePath(directory, listing.log.shift()!, 'log'))
+  }
+  for (const suffix of ['index', 'timeindex', 'snapshot'] as const) {
+    for (const offset of listing[suffix]) {
+      const isOrphan = offset < logStart && !listing.log.includes(offset)
+      if (isOrphan) unlinkIfThere(disk, logFilePath(directory, offset, suffix))
+    }
+  }
+}
+
+type Loaded = Omit<LoadedLog, 'marks' | 'areMarksBad'>
 
 /** What a recovery that never came to its end left. */
 function removeTemporary(disk: Disk, directory: string, listing: Listing): void {
   for (const name of listing.temporary) unlinkIfThere(disk, `${directory}/${name}`)
 }
 
-function newSegment({ disk }: Env, spec: PartitionSpec, baseOffset: number): Segment {
-  return new Segment(disk, spec.directory, baseOffset, spec.config.indexIntervalBytes)
+function newSegment(
+  { disk }: Env,
+  spec: PartitionSpec,
+  baseOffset: number,
+  gapsBelowOffset = 0,
+): Segment {
+  const { indexIntervalBytes } = spec.config
+  return new Segment(disk, spec.directory, baseOffset, indexIntervalBytes, gapsBelowOffset)
 }
 
 /** The directory is new, or lost all of its segments: offsets that were given out are not given out again. */
-function createLog(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog {
+function createLog(spec: PartitionSpec, env: Env, listing: Listing, marked: Marked): Loaded {
   const { disk, clock } = env
   const { directory } = spec
   const window = newestWindow(disk, directory, listing.window)
-  const logEndOffset = listing.window.at(-1) ?? 0
+  const logEndOffset = Math.max(listing.window.at(-1) ?? 0, marked.logStart)
   const segment = newSegment(env, spec, logEndOffset)
   segment.create()
   const nowMs = clock.wallMs()
@@ -78,6 +136,9 @@ function createLog(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog {
   return {
     segments: [segment],
     logEndOffset,
+    recoveryPoint: logEndOffset,
+    unsynced: [],
+    rotten: [],
     producers,
     windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
@@ -90,17 +151,18 @@ function createLog(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog {
 }
 
 /** Null when the last segment does not look as a clean stop leaves it. */
-function loadClean(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog | null {
+function loadClean(spec: PartitionSpec, env: Env, listing: Listing, marked: Marked): Loaded | null {
   const { disk, clock } = env
   const { directory } = spec
-  const segments = listing.log.map(baseOffset => newSegment(env, spec, baseOffset))
+  const segments = listing.log.map(base => newSegment(env, spec, base, marked.gapsBelow))
   const active = segments.at(-1)!
   active.openActive()
-  const logEndOffset = walkTail(active)
+  const logEndOffset = walkTail(active, marked.gapsBelow)
   const window = newestWindow(disk, directory, listing.window)
   // A clean stop leaves a window file of the very end (a directory that Apache Kafka wrote has none at all).
   const provenOffset = listing.window.at(-1) ?? logEndOffset
-  if (logEndOffset < 0 || logEndOffset !== provenOffset || active.hasRot) {
+  const isWhole = logEndOffset >= marked.logStart && logEndOffset === provenOffset
+  if (!isWhole || active.hasRot) {
     active.closeFile()
     return null
   }
@@ -110,6 +172,9 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog |
   return {
     segments,
     logEndOffset,
+    recoveryPoint: logEndOffset,
+    unsynced: [],
+    rotten: [],
     producers,
     windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
@@ -122,7 +187,7 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing): LoadedLog |
 }
 
 /** Walks from the last index entry to the end of the file; returns the next offset, or -1 when the walk breaks off. */
-function walkTail(segment: Segment): number {
+function walkTail(segment: Segment, gapsBelowOffset: number): number {
   const { indexes, sizeBytes, baseOffset } = segment
   const start = indexes.offsets.lastPosition()
   const cursor = sharedCursor().start(segment.file(), start, sizeBytes)
@@ -131,8 +196,10 @@ function walkTail(segment: Segment): number {
   let step = cursor.next()
   while (step === 'batch') {
     const isIndexed = indexedOffset >= 0 && cursor.position === start
-    if (isIndexed ? cursor.lastOffset !== indexedOffset : cursor.baseOffset !== nextOffset)
-      return -1
+    const isRight = isIndexed
+      ? cursor.lastOffset === indexedOffset
+      : continues(cursor, nextOffset, gapsBelowOffset)
+    if (!isRight) return -1
     nextOffset = cursor.lastOffset + 1
     indexes.noteTimestamp(cursor.maxTimestampMs, cursor.lastOffset)
     step = cursor.next()
@@ -150,74 +217,101 @@ function noteBirth(segment: Segment, clock: Clock): void {
   if (cursor.maxTimestampMs >= 0 && ageMs > 0) segment.bornMs -= ageMs
 }
 
-function loadRecovered(spec: PartitionSpec, env: Env): LoadedLog {
+function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   const { disk, clock } = env
   const { directory } = spec
-  const verdict = usableVerdict(spec, env)
-  const truncatedBytes = repairLog(disk, directory, verdict)
+  const { verdict, producers } = recovered(spec, env)
+  const isPoisoned = verdict.copyForward && spec.flushedOffset >= 0
+  const { cutBytes } = repairLog(disk, directory, verdict, isPoisoned)
   const kept = verdict.segments.filter(segment => damageOf(segment) !== 'left-out')
   const last = kept.at(-1)!
   const listing = listLog(disk, directory)
-  const segments = listing.log.map(baseOffset => newSegment(env, spec, baseOffset))
-  const logEndOffset = last.nextOffset
+  const segments = listing.log.map(base => newSegment(env, spec, base, marked.gapsBelow))
+  // Offsets below the log start were given out, also where nothing of them is left.
+  const logEndOffset = Math.max(last.nextOffset, marked.logStart)
   // Nothing is appended behind rot: what lies there could swallow the next batch.
-  const isActiveNew = damageOf(last) === 'rot'
+  const isBehindRot = damageOf(last) === 'rot' || logEndOffset > last.nextOffset
+  const isActiveNew = isBehindRot && listing.log.at(-1) !== logEndOffset
   if (isActiveNew) segments.push(newSegment(env, spec, logEndOffset))
   const active = segments.at(-1)!
   if (isActiveNew) active.create()
   else active.openActive()
   active.indexes.bytesSinceEntry = active.sizeBytes - active.indexes.offsets.lastPosition()
   noteBirth(active, clock)
-  const producers =
-    recoveredProducers(disk, verdict, logEndOffset) ??
-    rebuildProducers(
-      disk,
-      directory,
-      listing,
-      newestWindow(disk, directory, listing.window),
-      logEndOffset,
-      clock.wallMs(),
-    ).producers
   removeTemporary(disk, directory, listing)
+  const unsynced = noteProof(segments, kept, verdict.copyForward)
+  const isProven = unsynced.length === 0
+  const isNew = verdict.provenOffset === 0
   return {
     segments,
     logEndOffset,
+    recoveryPoint: isProven ? logEndOffset : Math.max(verdict.provenOffset, marked.logStart),
+    unsynced,
+    rotten: lostRanges(kept, logEndOffset),
     producers,
     windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
-    isActiveNew,
-    newParent: null,
-    isCheckpointDue: true,
+    // An empty file may have been made just before the end, its name not synced.
+    isActiveNew: isActiveNew || active.sizeBytes === 0,
+    newParent: isNew ? dirname(directory) : null,
+    isCheckpointDue: isProven && listing.window.at(-1) !== logEndOffset,
     recoveredBytes: verdict.segments.reduce((sum, segment) => sum + segment.fileBytes, 0),
-    truncatedBytes,
+    truncatedBytes: cutBytes,
   }
 }
 
-/** The task's verdict, if the files are still as it saw them; else one of our own. */
-function usableVerdict(spec: PartitionSpec, { disk, clock }: Env): RecoveryVerdict {
-  const { directory, verdict, recoveryPoint, config } = spec
-  if (verdict !== null && verdict.segments.length > 0 && isCurrent(disk, directory, verdict)) {
-    return verdict
+/** Marks what has been checked, and what is not known to be synced; returns the segments that hold such bytes. */
+function noteProof(
+  segments: readonly Segment[],
+  kept: readonly SegmentVerdict[],
+  copyForward: boolean,
+): Segment[] {
+  const unsynced: Segment[] = []
+  for (const { unprovenOffset, unprovenPosition, validBytes, baseOffset } of kept) {
+    if (unprovenPosition === validBytes) continue
+    const name = copyForward ? unprovenOffset : baseOffset
+    const segment = segments.find(other => other.baseOffset === name)!
+    if (copyForward) {
+      segment.checked.add(0, validBytes - unprovenPosition)
+      continue
+    }
+    segment.checked.add(unprovenPosition, validBytes)
+    segment.syncedBytes = unprovenPosition
+    unsynced.push(segment)
+  }
+  return unsynced
+}
+
+/** Offsets that were synced once and are gone. */
+function lostRanges(kept: readonly SegmentVerdict[], logEndOffset: number): LostRange[] {
+  const lost: LostRange[] = []
+  for (const [index, { rotten, nextOffset, error }] of kept.entries()) {
+    const endOffset = kept[index + 1]?.baseOffset ?? logEndOffset
+    for (const range of rotten) {
+      const behind = range.nextOffset < 0 ? endOffset : range.nextOffset
+      if (behind > range.firstOffset)
+        lost.push({ firstOffset: range.firstOffset, nextOffset: behind })
+    }
+    const isShort = nextOffset < endOffset && error === null
+    if (isShort) lost.push({ firstOffset: nextOffset, nextOffset: endOffset })
+  }
+  return lost
+}
+
+/** What the task found, if the files are still as it saw them; else a look of our own. */
+function recovered(spec: PartitionSpec, { disk, clock }: Env): Recovered {
+  const { directory, verdict, recoveryPoint, flushedOffset, copyForward, config } = spec
+  if (verdict !== null && verdict.copyForward === copyForward && verdict.segments.length > 0) {
+    const path = temporaryPath(directory, verdict.nextOffset, 'window')
+    const producers = readWindow(disk, path, verdict.nextOffset)
+    if (producers !== null && isCurrent(disk, directory, verdict)) return { verdict, producers }
   }
   return recoverLog(disk, {
     directory,
     recoveryPoint,
-    temporaryDirectory: directory,
+    flushedOffset,
+    copyForward,
     indexIntervalBytes: config.indexIntervalBytes,
     nowMs: clock.wallMs(),
   })
-}
-
-/** The scan left the producers' state beside its indexes. */
-function recoveredProducers(
-  disk: Disk,
-  verdict: RecoveryVerdict,
-  logEndOffset: number,
-): ProducerState | null {
-  const indexPath = verdict.segments.findLast(segment => segment.offsetIndexPath !== null)
-  if (indexPath?.offsetIndexPath == null) return null
-  const path = temporaryPath(dirname(indexPath.offsetIndexPath), logEndOffset, 'window')
-  const producers = readWindow(disk, path, logEndOffset)
-  unlinkIfThere(disk, path)
-  return producers
 }

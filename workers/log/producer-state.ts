@@ -173,6 +173,17 @@ export class ProducerState {
     this.confirm()
   }
 
+  /** Base offsets of all remembered batches below `endOffset`. */
+  windowOffsets(endOffset: number): Float64Array {
+    const offsets: number[] = []
+    for (const entry of this.entries.values()) {
+      for (let age = 0; age < entry.count; age++) {
+        if (entry.baseOffset(age) < endOffset) offsets.push(entry.baseOffset(age))
+      }
+    }
+    return Float64Array.from(offsets)
+  }
+
   /** Forgets producers idle for longer than `idleMsMax` (Kafka's producer.id.expiration.ms). */
   expire(nowMs: number, idleMsMax: number): void {
     for (const [producerId, entry] of this.entries) {

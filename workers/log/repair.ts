@@ -1,114 +1,136 @@
 /**
- * Acts on a recovery verdict: cuts, keeps what was cut beside the log, puts the rebuilt indexes in place and makes the
- * result durable before anybody is served from it. Owner thread only. Doing it twice is doing it once: a crash in
- * between is answered by scanning again.
+ * Acts on a recovery verdict: keeps what is cut beside the log, copies unproven bytes forward, puts the rebuilt indexes
+ * in place. Owner thread only. Doing it twice is doing it once: a crash in between is answered by scanning again.
  */
-import { dirname } from 'node:path'
 import type { RecoveryVerdict, SegmentVerdict } from '../../src/contracts/control.ts'
-import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
-import {
-  codedError,
-  createEmpty,
-  listLog,
-  logFilePath,
-  readFully,
-  unlinkIfThere,
-  writeFully,
-} from './files.ts'
-import { damageOf, type Finding } from './recovery.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
+import { copyBytes, copyUnproven } from './copy-forward.ts'
+import { listLog, logFilePath, readFully, temporaryPath, unlinkIfThere } from './files.ts'
+import { damageOf } from './recovery.ts'
 
-const COPY_BYTES = 1024 * 1024
+const LOOK_BYTES = 64 * 1024
 
 /** False when the log's files are no longer those that the scan saw. */
 export function isCurrent(disk: Disk, directory: string, verdict: RecoveryVerdict): boolean {
-  const scanned = verdict.segments.map(segment => segment.baseOffset)
+  const { segments } = verdict
+  const scanned = segments.map(segment => segment.baseOffset).sort((a, b) => a - b)
   const present = listLog(disk, directory).log.slice(-scanned.length || Number.MAX_SAFE_INTEGER)
   if (scanned.length !== present.length) return false
-  return verdict.segments.every((segment, index) => {
-    if (segment.baseOffset !== present[index]) return false
-    const file = disk.open(logFilePath(directory, segment.baseOffset, 'log'), 'r')
-    const fileBytes = file.sizeBytes()
+  if (scanned.some((baseOffset, index) => baseOffset !== present[index])) return false
+  return segments.every(({ baseOffset, fileBytes }) => {
+    const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r')
+    const isSame = file.sizeBytes() === fileBytes
     file.close()
-    return fileBytes === segment.fileBytes
+    return isSame
   })
 }
 
-/** Returns how many bytes were cut off. Throws as the disk does; the log must not be served then. */
-export function repairLog(disk: Disk, directory: string, verdict: RecoveryVerdict): number {
-  let cutBytes = 0
-  for (const segment of verdict.segments) {
-    cutBytes += segment.fileBytes - segment.validBytes
-    if (damageOf(segment) === 'left-out') setAside(disk, directory, segment)
-    else repairSegment(disk, directory, segment)
-  }
-  disk.syncDirectory(directory)
-  disk.syncDirectory(dirname(directory))
-  return cutBytes
-}
-
-function repairSegment(disk: Disk, directory: string, verdict: SegmentVerdict): void {
-  const { baseOffset, validBytes, fileBytes } = verdict
-  const path = logFilePath(directory, baseOffset, 'log')
-  const file = disk.open(path, 'r+')
-  try {
-    if (validBytes < fileBytes) {
-      const isSuspect = damageOf(verdict) === 'suspect'
-      const copy = `${path}.${isSuspect ? 'suspect' : 'torn'}-${validBytes}`
-      try {
-        copyTail(disk, file, validBytes, fileBytes, copy)
-      } catch (error) {
-        // A torn tail holds nothing; a full disk must not keep the log from opening.
-        if (isSuspect) throw error
-      }
-      file.truncate(validBytes)
-    }
-    const { unprovenPosition = 0 } = verdict as Partial<Finding>
-    rewrite(file, unprovenPosition, validBytes)
-    file.sync()
-  } finally {
-    file.close()
-  }
-  putInPlace(disk, verdict.offsetIndexPath, logFilePath(directory, baseOffset, 'index'))
-  putInPlace(disk, verdict.timeIndexPath, logFilePath(directory, baseOffset, 'timeindex'))
+export interface Repair {
+  /** Bytes cut off, kept beside the log where they may hold something. */
+  readonly cutBytes: number
+  readonly copiedBytes: number
 }
 
 /**
- * Writes file[start, end) over itself. After a failed sync the page cache may show bytes that are not on disk and that
- * no later sync would write, because their pages count as clean (RELIABILITY V3); this makes them dirty again. A crash
- * meanwhile does no harm: every sector gets the bytes it has.
+ * With `isPoisoned`, a sync of the last file may have failed in this process: it is not written to again, whatever is in
+ * it. Throws as the disk does; the log must not be served then.
  */
-function rewrite(file: DiskFile, start: number, end: number): void {
-  const bytes = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, Math.max(0, end - start)))
+export function repairLog(
+  disk: Disk,
+  directory: string,
+  verdict: RecoveryVerdict,
+  isPoisoned: boolean,
+): Repair {
+  const kept = verdict.segments.filter(segment => damageOf(segment) !== 'left-out')
+  const leftOut = verdict.segments.filter(segment => damageOf(segment) === 'left-out')
+  let cutBytes = 0
+  let copiedBytes = 0
+  for (const segment of leftOut) {
+    cutBytes += segment.fileBytes
+    setAside(disk, directory, segment)
+  }
+  for (const segment of kept) {
+    if (damageOf(segment) === 'overlap') continue
+    cutBytes += segment.fileBytes - segment.validBytes
+    keepBadTail(disk, directory, segment)
+  }
+  const copied = verdict.copyForward
+    ? kept.filter(segment => isCopied(segment, isPoisoned && segment === kept.at(-1)))
+    : []
+  for (const segment of copied) {
+    copyUnproven(disk, directory, segment)
+    copiedBytes += segment.validBytes - segment.unprovenPosition
+  }
+  if (copied.length + leftOut.length > 0) disk.syncDirectory(directory)
+  for (const segment of kept) {
+    cut(disk, directory, segment, copied.includes(segment))
+    putIndexesInPlace(disk, directory, segment)
+  }
+  return { cutBytes, copiedBytes }
+}
+
+function isCopied({ unprovenPosition, validBytes }: SegmentVerdict, always: boolean): boolean {
+  return always || unprovenPosition < validBytes
+}
+
+function cut(disk: Disk, directory: string, verdict: SegmentVerdict, isCopied: boolean): void {
+  const { baseOffset, unprovenPosition, unprovenOffset, validBytes, fileBytes } = verdict
+  const isReplaced = isCopied && unprovenOffset === baseOffset
+  const keptBytes = isCopied ? unprovenPosition : validBytes
+  if (isReplaced || keptBytes === fileBytes) return
+  const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r+')
+  try {
+    file.truncate(keptBytes)
+  } finally {
+    file.close()
+  }
+}
+
+function keepBadTail(disk: Disk, directory: string, verdict: SegmentVerdict): void {
+  const { baseOffset, validBytes, fileBytes } = verdict
+  if (validBytes === fileBytes) return
+  const isSuspect = damageOf(verdict) === 'suspect'
+  const path = logFilePath(directory, baseOffset, 'log')
+  const file = disk.open(path, 'r')
+  try {
+    if (isZero(file, validBytes, fileBytes)) return
+    const name = `${path}.${isSuspect ? 'suspect' : 'torn'}-${validBytes}`
+    copyBytes(disk, file, validBytes, fileBytes, name)
+  } catch (error) {
+    // A torn tail holds nothing; a full disk must not keep the log from opening.
+    if (isSuspect) throw error
+  } finally {
+    file.close()
+  }
+}
+
+/** The file was made longer and the bytes never came: nothing to keep. */
+function isZero(file: ReturnType<Disk['open']>, start: number, end: number): boolean {
+  const bytes = Buffer.allocUnsafeSlow(Math.min(LOOK_BYTES, end - start))
   for (let at = start; at < end; ) {
     const got = readFully(file, bytes.subarray(0, Math.min(bytes.length, end - at)), at)
-    if (got === 0) throw codedError('EIO', `${file.path} ends before position ${end}`)
-    writeFully(file, bytes.subarray(0, got), at)
+    if (got === 0 || !bytes.subarray(0, got).every(byte => byte === 0)) return false
     at += got
   }
+  return true
 }
 
-function copyTail(disk: Disk, from: DiskFile, start: number, end: number, path: string): void {
-  const copy = createEmpty(disk, path)
-  try {
-    const bytes = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, end - start))
-    for (let at = start; at < end; ) {
-      const got = readFully(from, bytes.subarray(0, Math.min(bytes.length, end - at)), at)
-      if (got === 0) break
-      writeFully(copy, bytes.subarray(0, got), at - start)
-      at += got
+function putIndexesInPlace(disk: Disk, directory: string, verdict: SegmentVerdict): void {
+  const { baseOffset, indexedBases } = verdict
+  for (const suffix of ['index', 'timeindex'] as const) {
+    for (const base of indexedBases) {
+      const temporary = temporaryPath(directory, base, suffix)
+      const path = logFilePath(directory, base, suffix)
+      if (disk.exists(temporary)) disk.rename(temporary, path)
+      else unlinkIfThere(disk, path)
     }
-    copy.sync()
-  } finally {
-    copy.close()
+    if (!indexedBases.includes(baseOffset)) {
+      unlinkIfThere(disk, logFilePath(directory, baseOffset, suffix))
+    }
   }
 }
 
-function putInPlace(disk: Disk, temporary: string | null, path: string): void {
-  if (temporary !== null && disk.exists(temporary)) disk.rename(temporary, path)
-  else unlinkIfThere(disk, path)
-}
-
-/** A segment behind the end of the log is kept under another name; an empty one is nothing. */
+/** A segment that does not count is kept under another name; an empty one is nothing. */
 function setAside(disk: Disk, directory: string, verdict: SegmentVerdict): void {
   const path = logFilePath(directory, verdict.baseOffset, 'log')
   if (verdict.fileBytes === 0) disk.unlink(path)

@@ -4,7 +4,7 @@
  */
 
 export interface AppendResult {
-  /** An `Errors` code; the other fields count only when it is NONE. */
+  /** An `Errors` code; the fields that follow count only when it is NONE. */
   error: number
   baseOffset: number
   lastOffset: number
@@ -14,6 +14,9 @@ export interface AppendResult {
    * The batch was here already (same producer, epoch and sequences): offsets are the original's, nothing is written.
    */
   duplicate: boolean
+  /** Index in its batch of the record that breaks a rule of the topic, with its time; -1 when no record is to blame. */
+  badRecord: number
+  badTimestampMs: number
 }
 
 export interface ReadResult {
@@ -38,7 +41,15 @@ export interface BatchLocation {
 }
 
 export function newAppendResult(): AppendResult {
-  return { error: 0, baseOffset: -1, lastOffset: -1, logAppendTimeMs: -1, duplicate: false }
+  return {
+    error: 0,
+    baseOffset: -1,
+    lastOffset: -1,
+    logAppendTimeMs: -1,
+    duplicate: false,
+    badRecord: -1,
+    badTimestampMs: -1,
+  }
 }
 
 export function newReadResult(): ReadResult {

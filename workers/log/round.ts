@@ -77,6 +77,11 @@ export class Round {
     return ageMs >= config.segmentAgeMsMax || segment.indexes.isFull(config.indexBytesMax)
   }
 
+  /** Touches no file. */
+  newSegment(baseOffset: number, { indexIntervalBytes }: LogConfig): Segment {
+    return new Segment(this.#env.disk, this.#directory, baseOffset, indexIntervalBytes)
+  }
+
   /** Null when no file can be made now and the old segment can take more for a while (up to twice its size). */
   #roll(
     old: Segment,
@@ -85,8 +90,7 @@ export class Round {
     baseOffset: number,
     config: LogConfig,
   ): Segment | null {
-    const { disk } = this.#env
-    const segment = new Segment(disk, this.#directory, baseOffset, config.indexIntervalBytes)
+    const segment = this.newSegment(baseOffset, config)
     try {
       segment.create()
     } catch (error) {

@@ -18,10 +18,13 @@ import { readFully } from './files.ts'
 const WINDOW_BYTES = 1024 * 1024 + 64 * 1024
 const SEARCH_BYTES = 256 * 1024
 const MAGIC_AT = 16
+/** Constant on one host (appender.ts); only directories that Apache Kafka wrote hold others. */
+const LEADER_EPOCH = 0
 /** Offsets of a segment lie this close to its base, or its index could not hold them. */
 const RELATIVE_OFFSET_MAX = 2 ** 31 - 1
 
-export type Ending = 'whole' | 'torn' | 'suspect'
+/** `overlap`: the next segment begins before this one ends. */
+export type Ending = 'whole' | 'torn' | 'suspect' | 'overlap'
 
 export interface SegmentScan {
   /** What is to be kept. */
@@ -33,17 +36,36 @@ export interface SegmentScan {
   readonly rottenBytes: number
 }
 
+/** Bytes below the proven offset that no longer hold what they held. */
+export interface RottenRange {
+  readonly startPosition: number
+  readonly endPosition: number
+  /** Offsets from here on are missing, */
+  readonly firstOffset: number
+  /** up to this one, which is readable again; -1 when the rest of the file is bad. */
+  readonly nextOffset: number
+}
+
 export interface ScanInput {
   readonly disk: Disk
   readonly path: string
-  /** Offset the first batch must have: the log is dense. */
+  /** Base offset of the segment, and of its first batch: the log is dense. */
   readonly firstOffset: number
+  /** Where to begin, and the offset expected there; default the start of the file. */
+  readonly from?: { readonly position: number; readonly offset: number }
+  /** The next segment begins here: what lies behind is not this one's. Default no next segment. */
+  readonly endOffset?: number
   /** Everything below was synced once: a bad batch there is rot. */
   readonly provenOffset: number
   /** From here on checksums are computed; below, headers are believed (the scrub looks for rot). */
   readonly checkFromOffset: number
+  /** Compaction took records out below: offsets may be missing there (see `continues`). Default 0. */
+  readonly gapsBelowOffset?: number
+  /** Nothing behind is looked at; default all of the file. */
+  readonly limitBytes?: number
   /** Called for every batch that is kept, in order. `isBehindRot`: the first one after a bad range. */
   onBatch(cursor: BatchCursor, isBehindRot: boolean): void
+  onRot?(range: RottenRange): void
 }
 
 export function scanSegment(input: ScanInput): SegmentScan {
@@ -55,12 +77,34 @@ export function scanSegment(input: ScanInput): SegmentScan {
   }
 }
 
+/**
+ * Whether the batch under the cursor may be the next one of a log that ends at `expected`. Below `gapsBelowOffset`
+ * offsets may be missing, between batches and within them, and leaders may have changed: compaction, or another broker.
+ */
+export function continues(cursor: BatchCursor, expected: number, gapsBelowOffset: number): boolean {
+  const { baseOffset, lastOffset, recordCount, leaderEpoch } = cursor
+  if (baseOffset < expected) return false
+  if (baseOffset > expected && baseOffset > gapsBelowOffset) return false
+  if (lastOffset < gapsBelowOffset) return true
+  return recordCount === lastOffset - baseOffset + 1 && leaderEpoch === LEADER_EPOCH
+}
+
+/** A bad batch, and where the scan goes on behind it. */
+interface Bad {
+  readonly position: number
+  readonly offset: number
+  readonly isRot: boolean
+  /** Of the next valid batch; -1 when there is none. */
+  readonly goodAt: number
+}
+
 function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
-  const fileBytes = file.sizeBytes()
+  const fileBytes = Math.min(file.sizeBytes(), input.limitBytes ?? Number.POSITIVE_INFINITY)
+  const { from, gapsBelowOffset = 0, endOffset = Number.MAX_SAFE_INTEGER } = input
   const windowBytes = Math.max(BATCH_HEADER_BYTES, Math.min(WINDOW_BYTES, fileBytes))
-  const cursor = new BatchCursor(windowBytes).start(file, 0, fileBytes)
+  const cursor = new BatchCursor(windowBytes).start(file, from?.position ?? 0, fileBytes)
   const segmentEnd = input.firstOffset + RELATIVE_OFFSET_MAX
-  let nextOffset = input.firstOffset
+  let nextOffset = from?.offset ?? input.firstOffset
   let rottenBytes = 0
   let isBehindRot = false
   /** Where the batch before began, if its header was believed. */
@@ -68,7 +112,11 @@ function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
   for (;;) {
     const step = cursor.look()
     if (step === 'end') break
-    const isNext = step === 'batch' && cursor.baseOffset === nextOffset
+    const isNext = step === 'batch' && continues(cursor, nextOffset, gapsBelowOffset)
+    if (nextOffset >= endOffset || (isNext && cursor.baseOffset >= endOffset)) {
+      const validBytes = cursor.position
+      return { validBytes, fileBytes, nextOffset, ending: 'overlap', rottenBytes }
+    }
     const isBelieved = isNext && cursor.lastOffset < input.checkFromOffset
     if (isNext && cursor.lastOffset <= segmentEnd && (isBelieved || cursor.crcMatches())) {
       believedAt = isBelieved ? cursor.position : -1
@@ -78,29 +126,66 @@ function scanFile(file: DiskFile, input: ScanInput): SegmentScan {
       cursor.moveTo(cursor.position + cursor.batchBytes)
       continue
     }
-    let badAt = cursor.position
-    if (believedAt >= 0 && !isBatchValid(cursor, believedAt)) {
-      // Its length was wrong, perhaps, and it ends in the middle of another one.
-      badAt = believedAt
-      nextOffset = cursor.baseOffset
-    }
+    const bad = judgeBad(cursor, file, fileBytes, nextOffset, believedAt, input)
     believedAt = -1
-    const isRot = nextOffset < input.provenOffset
-    const baseOffsetMax = isRot ? input.provenOffset : segmentEnd
-    const wanted = { above: nextOffset, baseOffsetMax, lastOffsetMax: segmentEnd }
-    const goodAt = findBatch(cursor, file, badAt, fileBytes, wanted)
-    if (!isRot) {
-      const ending = goodAt < 0 ? 'torn' : 'suspect'
-      return { validBytes: badAt, fileBytes, nextOffset, ending, rottenBytes }
+    if (!bad.isRot) {
+      const ending = bad.goodAt < 0 ? 'torn' : 'suspect'
+      return { validBytes: bad.position, fileBytes, nextOffset: bad.offset, ending, rottenBytes }
     }
-    rottenBytes += (goodAt < 0 ? fileBytes : goodAt) - badAt
-    if (goodAt < 0) break
-    cursor.moveTo(goodAt)
+    nextOffset = bad.offset
+    const endPosition = bad.goodAt < 0 ? fileBytes : bad.goodAt
+    rottenBytes += endPosition - bad.position
+    const range = { startPosition: bad.position, endPosition, firstOffset: bad.offset }
+    if (bad.goodAt < 0) {
+      input.onRot?.({ ...range, nextOffset: -1 })
+      break
+    }
+    cursor.moveTo(bad.goodAt)
     cursor.look()
     nextOffset = cursor.baseOffset
+    input.onRot?.({ ...range, nextOffset })
     isBehindRot = true
   }
   return { validBytes: fileBytes, fileBytes, nextOffset, ending: 'whole', rottenBytes }
+}
+
+function judgeBad(
+  cursor: BatchCursor,
+  file: DiskFile,
+  fileBytes: number,
+  expected: number,
+  believedAt: number,
+  { provenOffset, firstOffset, endOffset = Number.MAX_SAFE_INTEGER }: ScanInput,
+): Bad {
+  let { position } = cursor
+  let offset = expected
+  if (believedAt >= 0 && !isBatchValid(cursor, believedAt)) {
+    // Its length was wrong, perhaps, and it ends in the middle of another one.
+    position = believedAt
+    offset = cursor.baseOffset
+  }
+  const isRot = offset < provenOffset
+  const segmentEnd = firstOffset + RELATIVE_OFFSET_MAX
+  const goodAt = findBatch(cursor, file, position, fileBytes, {
+    above: offset,
+    baseOffsetMax: Math.min(isRot ? provenOffset : segmentEnd, endOffset - 1),
+    lastOffsetMax: segmentEnd,
+  })
+  return { position, offset, isRot, goodAt }
+}
+
+/** The first valid batch behind a bad one at `badAt`, for offsets in (above, endOffset); null when there is none. */
+export function findGoodBehind(
+  file: DiskFile,
+  badAt: number,
+  limitBytes: number,
+  above: number,
+  endOffset: number,
+): { readonly position: number; readonly baseOffset: number } | null {
+  const cursor = new BatchCursor(64 * 1024).start(file, badAt, limitBytes)
+  const wanted = { above, baseOffsetMax: endOffset - 1, lastOffsetMax: endOffset - 1 }
+  const position = findBatch(cursor, file, badAt, limitBytes, wanted)
+  return position < 0 ? null : { position, baseOffset: cursor.baseOffset }
 }
 
 function isBatchValid(at: BatchCursor, position: number): boolean {

@@ -80,6 +80,12 @@ export class SegmentIndexes {
     this.times.save()
   }
 
+  /** The files were renamed. */
+  movedTo(offsetIndexPath: string, timeIndexPath: string): void {
+    this.offsets.movedTo(offsetIndexPath)
+    this.times.movedTo(timeIndexPath)
+  }
+
   clear(): void {
     this.offsets.clear()
     this.times.clear()

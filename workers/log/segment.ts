@@ -8,6 +8,7 @@
  * nothing but bytes to cut off. Of a sealed segment nothing is known until somebody asks: a thousand logs open fast.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
+import { CheckedRanges } from './checked-ranges.ts'
 import { codedError, logFilePath, unlinkIfThere, writeFully, writeGatheredFully } from './files.ts'
 import { type Closable, sealedFiles } from './open-files.ts'
 import { scanSegment } from './scan-segment.ts'
@@ -15,12 +16,32 @@ import { SegmentIndexes } from './segment-indexes.ts'
 
 const UNKNOWN = -1
 
+/** Where the three files of a segment are. */
+export interface SegmentPaths {
+  readonly log: string
+  readonly index: string
+  readonly timeindex: string
+}
+
+export function segmentPaths(directory: string, baseOffset: number): SegmentPaths {
+  return {
+    log: logFilePath(directory, baseOffset, 'log'),
+    index: logFilePath(directory, baseOffset, 'index'),
+    timeindex: logFilePath(directory, baseOffset, 'timeindex'),
+  }
+}
+
 export class Segment implements Closable {
   readonly baseOffset: number
-  readonly path: string
   readonly #disk: Disk
-  readonly #directory: string
+  #paths: SegmentPaths
   readonly #indexIntervalBytes: number
+  /** Offsets may be missing in here below this one: compaction. */
+  readonly #gapsBelowOffset: number
+  /** What has been checked since this process knows the file. */
+  readonly checked = new CheckedRanges()
+  /** Reads that the disk failed. */
+  readFailures = 0
   /** Null until somebody looks something up. */
   #indexes: SegmentIndexes | null = null
   /** They came from files that another run wrote. */
@@ -33,17 +54,38 @@ export class Segment implements Closable {
   hasRot = false
   /** On the monotonic clock, as far as known: for rolling by age. */
   bornMs = 0
+  /** When this process appended to it last, on both clocks; -1 when only an earlier one did. */
+  lastAppendWallMs = -1
+  lastAppendMonotonicMs = -1
+  #modifiedMs: number | null = null
   /** Bytes that a finished sync covers, and those that the sync in flight covers. */
   syncedBytes = 0
   syncingBytes = 0
 
-  /** Touches no file. */
-  constructor(disk: Disk, directory: string, baseOffset: number, indexIntervalBytes: number) {
+  /** Touches no file. `paths`: where the files are until `movedTo`, when they have other names than usual. */
+  constructor(
+    disk: Disk,
+    directory: string,
+    baseOffset: number,
+    indexIntervalBytes: number,
+    gapsBelowOffset = 0,
+    paths = segmentPaths(directory, baseOffset),
+  ) {
+    this.#gapsBelowOffset = gapsBelowOffset
     this.#disk = disk
-    this.#directory = directory
     this.baseOffset = baseOffset
-    this.path = logFilePath(directory, baseOffset, 'log')
+    this.#paths = paths
     this.#indexIntervalBytes = indexIntervalBytes
+  }
+
+  get path(): string {
+    return this.#paths.log
+  }
+
+  /** The files were renamed; an open descriptor stays good. */
+  movedTo(paths: SegmentPaths): void {
+    this.#paths = paths
+    this.#indexes?.movedTo(paths.index, paths.timeindex)
   }
 
   /** Creates the log file, or takes over an empty one that a crash or a failed roll left. */
@@ -100,6 +142,12 @@ export class Segment implements Closable {
     return this.#sizeBytes
   }
 
+  /** Of a segment that is not written any more: when its file was, on the wall clock. */
+  get modifiedMs(): number {
+    this.#modifiedMs ??= this.#disk.modifiedMs(this.path)
+    return this.#modifiedMs
+  }
+
   /** Writes without counting; throws as the disk does, with some of the bytes perhaps written. */
   write(bytes: Uint8Array, position: number): number {
     writeFully(this.#file!, bytes, position)
@@ -113,8 +161,10 @@ export class Segment implements Closable {
 
   /** Counts one written batch and indexes it when an entry is due. */
   addBatch(batchBytes: number, lastOffset: number, maxTimestampMs: number): void {
-    this.indexes.add(this.#sizeBytes, batchBytes, lastOffset, maxTimestampMs)
-    this.#sizeBytes += batchBytes
+    const position = this.#sizeBytes
+    this.indexes.add(position, batchBytes, lastOffset, maxTimestampMs)
+    this.#sizeBytes = position + batchBytes
+    this.checked.add(position, this.#sizeBytes)
   }
 
   /** Cuts off what a failed round wrote. */
@@ -144,8 +194,8 @@ export class Segment implements Closable {
     return new SegmentIndexes(
       this.#disk,
       this.baseOffset,
-      logFilePath(this.#directory, this.baseOffset, 'index'),
-      logFilePath(this.#directory, this.baseOffset, 'timeindex'),
+      this.#paths.index,
+      this.#paths.timeindex,
       this.#indexIntervalBytes,
     )
   }
@@ -159,6 +209,7 @@ export class Segment implements Closable {
       firstOffset: this.baseOffset,
       provenOffset: Number.MAX_SAFE_INTEGER,
       checkFromOffset: Number.MAX_SAFE_INTEGER,
+      gapsBelowOffset: this.#gapsBelowOffset,
       onBatch: (cursor, isBehindRot) => indexes.addAtCursor(cursor, isBehindRot),
     })
     indexes.save()
@@ -171,16 +222,22 @@ export class Segment implements Closable {
     this.#indexes?.save()
   }
 
+  /** Last offset of the batch at the position that `positionFor` gave; -1 when nothing is known of it. */
+  foundLastOffset = -1
+
   /** Position of a batch at or before the one that holds `offset`. */
   positionFor(offset: number): number {
-    return offset <= this.baseOffset ? 0 : this.indexes.offsets.positionFor(offset)
+    this.foundLastOffset = -1
+    if (offset <= this.baseOffset) return 0
+    const position = this.indexes.offsets.positionFor(offset)
+    if (position > 0) this.foundLastOffset = this.indexes.offsets.foundLastOffset
+    return position
   }
 
-  /** Removes the three files. */
+  /** Removes the three files, the records last: what is left half-way is a segment, not an orphaned index. */
   remove(): void {
     this.closeFile()
-    for (const suffix of ['log', 'index', 'timeindex'] as const) {
-      unlinkIfThere(this.#disk, logFilePath(this.#directory, this.baseOffset, suffix))
-    }
+    const { index, timeindex, log } = this.#paths
+    for (const path of [index, timeindex, log]) unlinkIfThere(this.#disk, path)
   }
 }

@@ -1,31 +1,26 @@
 /**
  * Task pool: scans the tail of one log after an unclean stop, so that its owner need not (large tails). Stateless;
- * changes nothing but temporary files, which the owner puts in place or throws away.
+ * changes nothing but temporary files, which the owner puts in place or throws away: the rebuilt indexes, and the
+ * producers' state as of the log's end.
  */
 import { systemClock } from '../../src/clock.ts'
 import type { RecoveryVerdict } from '../../src/contracts/control.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
 import { realDisk } from '../disk.ts'
-import { recoverLog } from '../log/recovery.ts'
+import { replaceFile, temporaryPath } from '../log/files.ts'
+import { encodeWindow } from '../log/producer-files.ts'
+import { type RecoveryInput, recoverLog } from '../log/recovery.ts'
 
-export interface RecoverInput {
-  readonly directory: string
-  /** Everything below is known to be synced; 0 when unknown. */
-  readonly recoveryPoint: number
-  /** For the rebuilt indexes, on the log's file system; default the log's directory. */
-  readonly temporaryDirectory?: string
-  /** Kafka's index.interval.bytes; default 4096. */
-  readonly indexIntervalBytes?: number
-}
+export type RecoverInput = Omit<RecoveryInput, 'nowMs'>
 
 export default function recover(input: RecoverInput): RecoveryVerdict {
-  const { directory, recoveryPoint } = input
-  const { temporaryDirectory = directory, indexIntervalBytes = 4096 } = input
-  const nowMs = systemClock.wallMs()
-  return recoverLog(realDisk, {
-    directory,
-    recoveryPoint,
-    temporaryDirectory,
-    indexIntervalBytes,
-    nowMs,
-  })
+  return recoverOn(realDisk, { ...input, nowMs: systemClock.wallMs() })
+}
+
+/** The same on any disk. */
+export function recoverOn(disk: Disk, input: RecoveryInput): RecoveryVerdict {
+  const { verdict, producers } = recoverLog(disk, input)
+  const path = temporaryPath(input.directory, verdict.nextOffset, 'window')
+  replaceFile(disk, path, encodeWindow(producers, verdict.nextOffset))
+  return verdict
 }

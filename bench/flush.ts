@@ -1,0 +1,106 @@
+/**
+ * `npm run bench -- flush`: what acks=all costs with many dirty partitions on one owner. Cases are interleaved: at every
+ * point acks=1, acks=all and the raw loops follow each other, so that a drifting machine hits all of them.
+ */
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { type FlushCase, runFlushCase } from './flush-cases.ts'
+import { type FlushOptions, flushHelp, parseFlushOptions } from './flush-options.ts'
+import { type FlushResults, flushVerdicts, renderFlush } from './flush-report.ts'
+import { describeMachine } from './machine.ts'
+import { formatNumber } from './report.ts'
+import { killChildren } from './server-process.ts'
+
+const projectData = join(import.meta.dirname, '..', 'data')
+const freeBytesMin = 6e9
+
+/** Runs the bench with the arguments behind `flush`. Resolves to the exit code; throws UsageError. */
+export async function runFlush(args: readonly string[]): Promise<number> {
+  const options = parseFlushOptions(args)
+  if (options === null) {
+    process.stdout.write(flushHelp)
+    return 0
+  }
+  // The broker and the raw loops inherit it.
+  process.env.UV_THREADPOOL_SIZE = String(options.poolThreads)
+  const parent = options.directory ?? projectData
+  mkdirSync(parent, { recursive: true })
+  const { bavail, bsize } = statfsSync(parent)
+  if (bavail * bsize < freeBytesMin) {
+    throw new Error(
+      `${parent}: ${formatNumber((bavail * bsize) / 1e9)} GB free, 6 GB wanted (--dir)`,
+    )
+  }
+  const directory = mkdtempSync(join(parent, 'bench-'))
+  const clean = () => {
+    killChildren()
+    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
+  }
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      clean()
+      process.exit(1)
+    })
+  }
+  try {
+    const results = await measureAll(options, directory)
+    process.stdout.write(renderFlush(results))
+    if (options.jsonPath !== null) writeJson(options.jsonPath, results)
+    return results.failures.length === 0 ? 0 : 1
+  } finally {
+    clean()
+  }
+}
+
+async function measureAll(options: FlushOptions, directory: string): Promise<FlushResults> {
+  const results: FlushResults = {
+    startedAt: new Date().toISOString(),
+    machine: describeMachine(directory),
+    options,
+    cases: planCases(options).map(flushCase => ({ flushCase, runs: [] })),
+    failures: [],
+  }
+  for (let repeat = 1; repeat <= options.repeatCount; repeat++) {
+    for (const { flushCase, runs } of results.cases) {
+      const what = `${repeat}/${options.repeatCount} ${nameOf(flushCase)}`
+      try {
+        const figures = await runFlushCase(flushCase, options, join(directory, 'case'))
+        runs.push(figures)
+        progress(`${what}: ${formatNumber(figures.messagesPerSecond)} msg/s`)
+      } catch (error) {
+        runs.push(null)
+        results.failures.push(`${what}: ${(error as Error).message}`)
+        progress(`${what}: FAILED: ${(error as Error).message}`)
+      }
+    }
+  }
+  return results
+}
+
+function planCases(options: FlushOptions): FlushCase[] {
+  const cases: FlushCase[] = []
+  for (const recordsPerBatch of options.batches) {
+    for (const windowBytes of options.windowsBytes) {
+      for (const partitionCount of options.partitionCounts) {
+        for (const mode of options.modes) {
+          cases.push({ mode, partitionCount, windowBytes, recordsPerBatch })
+        }
+      }
+    }
+  }
+  return cases
+}
+
+function nameOf({ mode, partitionCount, windowBytes, recordsPerBatch }: FlushCase): string {
+  return `${mode}, ${partitionCount} partition(s), ${windowBytes / 1e6} MB, batch ${recordsPerBatch}`
+}
+
+function writeJson(path: string, results: FlushResults): void {
+  mkdirSync(dirname(path), { recursive: true })
+  const text = JSON.stringify({ ...results, verdicts: flushVerdicts(results) }, null, 2)
+  writeFileSync(path, `${text}\n`)
+}
+
+function progress(text: string): void {
+  process.stderr.write(`${text}\n`)
+}

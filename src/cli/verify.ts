@@ -1,0 +1,152 @@
+/**
+ * `odradek log verify`: checks a data directory, or one log directory in it, while no broker runs there. Changes
+ * nothing. The logs are checked by the task pool (workers/tasks/verify-log.ts), several at once.
+ */
+import { readdir, readFile, stat } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
+import type { VerifyInput, VerifyReport } from '../contracts/verify.ts'
+import { DirectoryLock } from '../data-directory-lock.ts'
+import { TaskPool } from '../task-pool.ts'
+import { partitionDirectoryName } from '../topics/topic-names.ts'
+import { FileTopicStore } from '../topics/topic-store.ts'
+import { UsageError } from './failure.ts'
+import { ProgressBar } from './progress-bar.ts'
+
+export interface VerifyFlags {
+  readonly records: boolean
+  readonly json: boolean
+}
+
+/** What is to be checked, and what the data directory itself says. */
+interface Plan {
+  readonly logs: readonly string[]
+  readonly isClean: boolean
+  readonly isForeign: boolean
+  /** Damage of the directory's own files. */
+  readonly problems: readonly string[]
+}
+
+/** @throws an Error that counts the damage, after every finding was printed; nothing when all is well */
+export async function verify(path: string, flags: VerifyFlags): Promise<void> {
+  const plan = await planOf(resolve(path))
+  for (const problem of plan.problems)
+    say(flags, { directory: path, kind: 'damage', message: problem })
+  const reports = await check(plan, flags)
+  const damaged = plan.problems.length + reports.reduce((sum, report) => sum + damageIn(report), 0)
+  if (!flags.json)
+    process.stdout.write(
+      `${summary(reports)}: ${damaged === 0 ? 'no damage' : `damage in ${damaged} places`}\n`,
+    )
+  if (damaged > 0) throw new Error(`${path} is damaged in ${damaged} places`)
+}
+
+async function planOf(path: string): Promise<Plan> {
+  const names = await readdir(path).catch((error: NodeJS.ErrnoException) => {
+    throw new UsageError(
+      error.code === 'ENOENT' ? `${path}: there is no such directory` : `${path}: ${error.message}`,
+    )
+  })
+  const isLog = names.some(name => /^\d{20}\.log$/.test(name))
+  const root = isLog ? dirname(path) : path
+  await DirectoryLock.refuseIfHeld(root)
+  const isForeign = !(await textOf(join(root, 'meta.properties'))).includes('odradek.format')
+  const isClean = await exists(join(root, '.kafka_cleanshutdown'))
+  if (isLog) return { logs: [path], isClean, isForeign, problems: [] }
+  const logs = names.filter(name => /^[a-zA-Z0-9._-]+-\d{1,5}$/.test(name)).sort()
+  if (logs.length === 0 && !names.includes('meta.properties')) {
+    throw new UsageError(
+      `${path} is neither a data directory nor a <topic>-<partition> directory in one`,
+    )
+  }
+  const problems = isForeign ? [] : await topicProblems(root, new Set(logs))
+  return { logs: logs.map(name => join(root, name)), isClean, isForeign, problems }
+}
+
+/** Topic metadata must be readable, every partition it names must be there. */
+async function topicProblems(root: string, present: ReadonlySet<string>): Promise<string[]> {
+  const problems: string[] = []
+  const store = new FileTopicStore(root, message => problems.push(message))
+  try {
+    for (const topic of await store.load()) {
+      for (let index = 0; index < topic.partitions; index++) {
+        const name = partitionDirectoryName(topic.name, index)
+        if (topic.state === 'live' && !present.has(name))
+          problems.push(`directory ${name} is missing`)
+      }
+    }
+  } catch (error) {
+    problems.push((error as Error).message)
+  }
+  return problems
+}
+
+async function check(plan: Plan, flags: VerifyFlags): Promise<VerifyReport[]> {
+  const tasks = new TaskPool()
+  const bar = new ProgressBar(process.stderr)
+  const sizes = await Promise.all(plan.logs.map(sizeOf))
+  const totalBytes = sizes.reduce((sum, bytes) => sum + bytes, 0)
+  let doneBytes = 0
+  try {
+    return await Promise.all(
+      plan.logs.map(async (directory, index) => {
+        const { isClean, isForeign } = plan
+        const input: VerifyInput = { directory, isClean, isForeign, areRecordsRead: flags.records }
+        const report = await tasks.run<VerifyReport>('tasks/verify-log', input)
+        doneBytes += sizes[index]
+        bar.update('checked', doneBytes, totalBytes)
+        print(report, flags)
+        return report
+      }),
+    )
+  } finally {
+    bar.stop()
+    await tasks.close()
+  }
+}
+
+function print(report: VerifyReport, flags: VerifyFlags): void {
+  if (flags.json) {
+    process.stdout.write(`${JSON.stringify(report)}\n`)
+    return
+  }
+  const log = basename(report.directory)
+  for (const { file, kind, message } of report.findings) {
+    say(flags, { directory: log, kind, message: `${file}: ${message}` })
+  }
+}
+
+function say(
+  flags: VerifyFlags,
+  finding: { directory: string; kind: string; message: string },
+): void {
+  const { directory, kind, message } = finding
+  process.stdout.write(
+    flags.json ? `${JSON.stringify(finding)}\n` : `${kind} ${directory}: ${message}\n`,
+  )
+}
+
+function damageIn({ findings }: VerifyReport): number {
+  return findings.filter(({ kind }) => kind === 'damage').length
+}
+
+function summary(reports: readonly VerifyReport[]): string {
+  const total = (field: 'segments' | 'batches' | 'records' | 'bytes'): string =>
+    reports.reduce((sum, report) => sum + report[field], 0).toLocaleString('en')
+  return `${reports.length} logs, ${total('segments')} segments, ${total('batches')} batches, ${total('records')} records, ${total('bytes')} bytes`
+}
+
+async function sizeOf(directory: string): Promise<number> {
+  let bytes = 0
+  for (const name of await readdir(directory)) {
+    if (name.endsWith('.log')) bytes += (await stat(join(directory, name))).size
+  }
+  return bytes
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await stat(path).catch(() => null)) !== null
+}
+
+async function textOf(path: string): Promise<string> {
+  return await readFile(path, 'utf8').catch(() => '')
+}

@@ -1,0 +1,71 @@
+/**
+ * One try to bring an offline partition back while the others serve. Dispatcher thread.
+ *
+ *   scan of the tail (task pool) → new generation → the owner opens the log anew, tail copied forward and synced
+ *     → it worked: commands go to the new log; those that waited for the old one look again
+ *     → it failed: the old log goes on serving what was flushed, if it was open
+ */
+import type { OpenedPartition, PartitionSpec } from '../contracts/control.ts'
+import type { Logger } from '../log.ts'
+import { type Hosted, nameOf, notOpened } from './hosted.ts'
+import type { OfflinePartitions } from './offline-partitions.ts'
+import { emptyOffsetView, type OffsetTable } from './offset-table.ts'
+import type { Owner } from './owner.ts'
+
+/** What a try needs of the partition host. */
+export interface BringBackPort {
+  readonly owners: readonly Owner[]
+  readonly offline: OfflinePartitions
+  readonly offsets: OffsetTable
+  readonly log: Logger
+  /** How to open it, under a new generation. */
+  specFor(hosted: Hosted): Promise<PartitionSpec>
+  /** Deleted meanwhile, or the broker closes. */
+  isOver(hosted: Hosted): boolean
+  /** It is open under the generation of `spec`. */
+  opened(hosted: Hosted, spec: PartitionSpec, result: OpenedPartition): void
+}
+
+const view = emptyOffsetView()
+
+/** Resolves to what became of the partition, also when it was online all the time. Never rejects. */
+export function bringBack(hosted: Hosted, port: BringBackPort): Promise<OpenedPartition> {
+  hosted.recovery ??= tryOnce(hosted, port).finally(() => {
+    hosted.recovery = null
+  })
+  return hosted.recovery
+}
+
+async function tryOnce(hosted: Hosted, port: BringBackPort): Promise<OpenedPartition> {
+  const { slot, ownerIndex } = hosted.partition
+  const settled = settledAlready(hosted, port)
+  if (settled !== null) return settled
+  const spec = await port.specFor(hosted)
+  if (port.isOver(hosted)) return notOpened(slot, 'it is being closed')
+  const result =
+    (await port.owners[ownerIndex]
+      .call(control => control.recoverPartition(spec))
+      .catch((error: Error) => notOpened(slot, error.message))) ??
+    notOpened(slot, `owner thread ${ownerIndex} died over it`)
+  if (port.isOver(hosted)) return result
+  if (result.error === null) {
+    port.opened(hosted, spec, result)
+    return result
+  }
+  port.log.error({ partition: nameOf(hosted) }, `partition was not recovered: ${result.error}`)
+  port.offline.stillOffline(hosted, result.error)
+  return result
+}
+
+/** What is answered about a partition that cannot be tried now, or need not; null for all others. */
+function settledAlready(hosted: Hosted, port: BringBackPort): OpenedPartition | null {
+  const { slot, generation, state, ownerIndex } = hosted.partition
+  if (state === 'opening') return notOpened(slot, 'it is being opened')
+  if (!port.owners[ownerIndex].alive) {
+    return notOpened(slot, `owner thread ${ownerIndex} is down: restart the broker`)
+  }
+  if (state === 'offline' || port.offline.reasonOf(hosted) !== null) return null
+  port.offsets.read(slot, generation, view)
+  const { logStart: logStartOffset, logEnd: logEndOffset } = view
+  return { slot, error: null, logStartOffset, logEndOffset, recoveredBytes: 0, truncatedBytes: 0 }
+}

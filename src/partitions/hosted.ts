@@ -1,0 +1,60 @@
+/** A partition and what it takes to open it again: what partition-host.ts keeps of each. Dispatcher thread. */
+import type { OpenedPartition, PartitionPlace } from '../contracts/control.ts'
+import type { LogConfig } from '../contracts/log-config.ts'
+import type { Logger } from '../log.ts'
+import { partitionDirectoryName } from '../topics/topic-names.ts'
+import type { Partition } from './partition.ts'
+
+export interface Hosted {
+  readonly partition: Partition
+  readonly topicId: string
+  readonly directory: string
+  config: LogConfig
+  /** Known to be flushed: recovery starts here. */
+  recoveryPoint: number
+  /** Flushed by this process: no recovery may end below. -1 before the first open. */
+  flushedOffset: number
+  /** The try to bring it back that is under way. */
+  recovery: Promise<OpenedPartition> | null
+  /** Generation of a log that failed; -1 when none has. */
+  failedGeneration: number
+}
+
+/** As in Kafka's directory names and all our messages: `clicks-0`. */
+export function nameOf({ partition }: Hosted): string {
+  return partitionDirectoryName(partition.topic, partition.index)
+}
+
+export function placeOf({ partition, topicId, directory }: Hosted): PartitionPlace {
+  const { topic, index, slot } = partition
+  return { topic, topicId, partition: index, slot, directory }
+}
+
+export function notOpened(slot: number, error: string): OpenedPartition {
+  const offsets = { logStartOffset: 0, logEndOffset: 0 }
+  return { slot, error, ...offsets, recoveredBytes: 0, truncatedBytes: 0 }
+}
+
+/** This process has seen everything below `offset` flushed. */
+export function noteFlushed(hosted: Hosted, offset: number): void {
+  hosted.recoveryPoint = offset
+  hosted.flushedOffset = offset
+}
+
+/** A partition that is about to be opened for the first time in this process. */
+export function newHosted(
+  partition: Partition,
+  topic: { readonly id: string; readonly config: LogConfig },
+  directory: string,
+  recoveryPoint: number,
+): Hosted {
+  const offsets = { recoveryPoint, flushedOffset: -1 }
+  const rest = { recovery: null, failedGeneration: -1 }
+  return { partition, topicId: topic.id, directory, config: topic.config, ...offsets, ...rest }
+}
+
+/** What an acknowledgement of this topic means is less than people expect. */
+export function warnIfUnflushed(log: Logger, topic: string, config: LogConfig): void {
+  if (config.flushPolicy !== 'os') return
+  log.warn({ topic }, 'flush.policy is os: acknowledged records may be lost when the machine stops')
+}

@@ -1,0 +1,247 @@
+/**
+ * What one partition must hold, kept beside it: a list of batches, no files, no indexes. The driver tells it what was
+ * staged, written and answered; the log is held against it after every event, every restart, and at the end.
+ *
+ *   entries   | batch | batch | batch | batch | batch |   maybes: staged, failed or cut off by a crash: may be there
+ *             ^ logStart         ^ proven      ^ written
+ *             below `proven` nothing may change any more; up to `written` only a machine crash or a failed flush may take
+ */
+import { maxTimestampAt } from '../../../src/protocol/record-batch.ts'
+import type { PartitionLog } from '../../../workers/log/log.ts'
+import type { SentBatch } from '../actors/batches.ts'
+import { Anomaly, demand } from './anomaly.ts'
+import type { StoredBatch } from './batch-list.ts'
+
+export interface Entry {
+  readonly base: number
+  readonly last: number
+  /** As stored: with its offset, and its stamp where the broker stamps. */
+  readonly bytes: Buffer
+  readonly batch: SentBatch
+}
+
+export class PartitionModel {
+  readonly name: string
+  entries: Entry[] = []
+  readonly #byBase = new Map<number, Entry>()
+  #staged: Entry[] = []
+  maybes: Entry[] = []
+  /** Largest flushed end the log ever claimed. */
+  proven = 0
+  written = 0
+  highWatermark = 0
+  /** Largest high watermark that was published while unflushed records could be read. */
+  weakHighWatermark = 0
+  logStart = 0
+  isMachineCrashed = false
+  isFlushFailed = false
+  /** The flushed end when the log went offline. */
+  #poisonedAt = -1
+
+  constructor(name: string) {
+    this.name = name
+  }
+
+  entryAt(base: number): Entry | undefined {
+    return this.#byBase.get(base)
+  }
+
+  staged(base: number, last: number, bytes: Buffer, batch: SentBatch): void {
+    const entry = { base, last, bytes, batch }
+    const before = this.#staged.at(-1) ?? this.entries.at(-1)
+    const expected = before === undefined ? this.written : before.last + 1
+    demand(base === expected, 'gap', () => `${this.name}: staged at ${base}, not ${expected}`)
+    this.#staged.push(entry)
+  }
+
+  committed(): void {
+    for (const entry of this.#staged) {
+      this.entries.push(entry)
+      this.#byBase.set(entry.base, entry)
+      this.written = entry.last + 1
+    }
+    this.#staged = []
+  }
+
+  /** The round failed or a crash cut it off: any of it may be in the file. */
+  failed(): void {
+    this.maybes.push(...this.#staged)
+    this.#staged = []
+  }
+
+  /** A success answer of `base` for `batch`. */
+  acked(batch: SentBatch, base: number, isDuplicate: boolean): void {
+    const entry = this.#byBase.get(base) ?? this.#staged.find(staged => staged.base === base)
+    if (entry === undefined && base < this.logStart) return
+    demand(entry !== undefined && entry.batch === batch, 'wrong-answer', () => {
+      const kind = isDuplicate ? 'duplicate ' : ''
+      return `${this.name}: ${kind}batch ${describe(batch)} answered with offset ${base}, which holds ${describeEntry(entry)}`
+    })
+  }
+
+  /** Held against the open log after every event. */
+  step(log: PartitionLog): void {
+    const { logStart, highWatermark, logEnd, recoveryPoint } = log.offsets
+    const { name } = this
+    demand(highWatermark >= this.highWatermark, 'high-watermark-went-back', () => {
+      return `${name}: from ${this.highWatermark} to ${highWatermark}`
+    })
+    demand(logStart >= this.logStart, 'log-start-went-back', () => {
+      return `${name}: from ${this.logStart} to ${logStart}`
+    })
+    if (log.config.flushPolicy === 'os') {
+      this.weakHighWatermark = Math.max(this.weakHighWatermark, highWatermark)
+    }
+    demand(
+      highWatermark <= Math.max(recoveryPoint, this.weakHighWatermark, logStart),
+      'read-above-high-watermark',
+      () => `${name}: high watermark ${highWatermark}, flushed ${recoveryPoint}`,
+    )
+    demand(logEnd === this.written, 'not-equal-to-model', () => {
+      return `${name}: log end ${logEnd}, the model's ${this.written}`
+    })
+    if (this.#poisonedAt >= 0) {
+      demand(recoveryPoint === this.#poisonedAt, 'poisoned-advance', () => {
+        return `${name}: flushed end of an offline log moved from ${this.#poisonedAt} to ${recoveryPoint}`
+      })
+    }
+    this.highWatermark = highWatermark
+    this.proven = Math.max(this.proven, recoveryPoint)
+    if (logStart !== this.logStart) this.#startsAt(logStart)
+  }
+
+  wentOffline(log: PartitionLog): void {
+    this.isFlushFailed = true
+    this.#poisonedAt = log.offsets.recoveryPoint
+  }
+
+  #startsAt(logStart: number): void {
+    this.logStart = logStart
+    while (this.entries.length > 0 && (this.entries[0] as Entry).last < logStart) {
+      const gone = this.entries.shift() as Entry
+      this.#byBase.delete(gone.base)
+    }
+  }
+
+  crashed(isMachine: boolean): void {
+    this.failed()
+    this.isMachineCrashed ||= isMachine
+  }
+
+  /** Nothing below may be missing after a restart. */
+  get required(): number {
+    const isKept = !this.isMachineCrashed && !this.isFlushFailed
+    return isKept ? Math.max(this.proven, this.written) : this.proven
+  }
+
+  /** The log was opened: `stored` is what its files hold below its end. */
+  reopened(log: PartitionLog, stored: readonly StoredBatch[]): void {
+    const { logStart, logEnd } = log.offsets
+    const { required, name } = this
+    demand(logEnd >= required, 'lost-write', () => {
+      return `${name}: recovered to ${logEnd}, ${required} was promised`
+    })
+    const isStartFree = required <= this.logStart
+    demand(logStart <= this.logStart || isStartFree, 'lost-write', () => {
+      return `${name}: the log starts at ${logStart}, ${this.logStart} was promised`
+    })
+    const found: Entry[] = []
+    let expected = logStart
+    for (const batch of stored) {
+      demand(batch.base === expected, 'gap', () => {
+        return `${name}: batch at ${batch.base}, expected ${expected}`
+      })
+      found.push(this.#resolve(batch))
+      expected = batch.last + 1
+    }
+    demand(expected === logEnd, 'gap', () => `${name}: batches to ${expected}, log end ${logEnd}`)
+    this.#take(found, logStart, logEnd)
+  }
+
+  /** Which of the batches that were ever put at this offset it is. */
+  #resolve(batch: StoredBatch): Entry {
+    const entry = this.#byBase.get(batch.base)
+    if (entry?.bytes.equals(batch.bytes)) return entry
+    if (batch.base < this.proven) {
+      const kind = entry === undefined ? 'phantom' : 'inconsistent-offsets'
+      throw new Anomaly(kind, `${this.name}: offset ${batch.base} changed`)
+    }
+    const maybe = this.maybes.find(({ base, bytes }) => {
+      return base === batch.base && bytes.equals(batch.bytes)
+    })
+    if (maybe === undefined) {
+      throw new Anomaly('phantom', `${this.name}: nobody sent what is at offset ${batch.base}`)
+    }
+    return maybe
+  }
+
+  #take(found: readonly Entry[], logStart: number, logEnd: number): void {
+    const kept = new Set(found)
+    for (const entry of this.entries) {
+      if (kept.has(entry) || entry.last < logStart) continue
+      entry.batch.isLostRightly = true
+    }
+    this.entries = [...found]
+    this.#byBase.clear()
+    for (const entry of found) this.#byBase.set(entry.base, entry)
+    this.maybes = []
+    this.#staged = []
+    this.written = logEnd
+    this.proven = logEnd
+    this.logStart = logStart
+    // What could be read without a flush may be gone after a crash of the machine.
+    this.highWatermark = Math.min(this.highWatermark, logEnd)
+    this.weakHighWatermark = 0
+    this.isMachineCrashed = false
+    this.isFlushFailed = false
+    this.#poisonedAt = -1
+    checkProducers(this.name, found)
+  }
+
+  /** What a look-up by time must find. */
+  firstAtTime(timestampMs: number, highWatermark: number): Entry | undefined {
+    return this.entries.find(({ last, bytes }) => {
+      return last < highWatermark && maxTimestampAt(bytes, 0) >= timestampMs
+    })
+  }
+}
+
+/** Order and number of what each producer has in the log. */
+export function checkProducers(name: string, entries: readonly Entry[]): void {
+  const lastOf = new Map<number, Entry>()
+  const times = new Map<SentBatch, number>()
+  for (const entry of entries) {
+    const { batch, base } = entry
+    const seen = (times.get(batch) ?? 0) + 1
+    times.set(batch, seen)
+    const allowed = batch.producerId >= 0 ? 1 : batch.attempts
+    demand(seen <= allowed, 'duplicate', () => {
+      return `${name}: batch ${describe(batch)} is in the log ${seen} times, again at ${base}`
+    })
+    if (batch.producerId < 0) continue
+    const before = lastOf.get(batch.producerId)
+    lastOf.set(batch.producerId, entry)
+    if (before !== undefined) checkNeighbours(name, before.batch, entry)
+  }
+}
+
+function checkNeighbours(name: string, before: SentBatch, { batch, base }: Entry): void {
+  demand(batch.number > before.number, 'int-nonmonotonic-send', () => {
+    return `${name}: batch ${describe(batch)} at ${base} comes after ${describe(before)}`
+  })
+  if (batch.epoch !== before.epoch) return
+  const next = (before.baseSequence + before.records.length) % 2 ** 31
+  demand(batch.baseSequence === next, 'int-send-skip', () => {
+    return `${name}: batch ${describe(batch)} at ${base} has sequence ${batch.baseSequence}, not ${next}`
+  })
+}
+
+export function describe(batch: SentBatch): string {
+  const { producer, number, producerId, epoch, baseSequence, records } = batch
+  const sequence = producerId < 0 ? '' : ` sequence ${epoch}/${baseSequence}`
+  return `${producer}:${number} (${records.length} records${sequence})`
+}
+
+function describeEntry(entry: Entry | undefined): string {
+  return entry === undefined ? 'nothing' : describe(entry.batch)
+}

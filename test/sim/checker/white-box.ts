@@ -1,0 +1,94 @@
+/**
+ * Looks behind the log, at the platter: everything below the flushed end must lie there under a durable name, byte for
+ * byte as programs see it (RELIABILITY section 2: what F means). Walks on from where it stood, so a step costs little.
+ */
+import type { PartitionLog } from '../../../workers/log/log.ts'
+import type { FileNode, Node } from '../../support/fault-disk-nodes.ts'
+import type { SimDisk } from '../world/disk.ts'
+import { demand } from './anomaly.ts'
+import { type StoredBatch, storedBatches } from './batch-list.ts'
+
+export class DurableEnd {
+  readonly #disk: SimDisk
+  readonly #directory: string
+  #offset = 0
+  #position = 0
+  #segment = -1
+
+  constructor(disk: SimDisk, directory: string) {
+    this.#disk = disk
+    this.#directory = directory
+  }
+
+  /** Segments were opened anew or replaced: look at everything again. */
+  reset(): void {
+    this.#offset = 0
+    this.#position = 0
+    this.#segment = -1
+  }
+
+  check(log: PartitionLog): void {
+    const { recoveryPoint, logStart } = log.offsets
+    if (recoveryPoint <= this.#offset) return
+    if (this.#offset < logStart) this.#offset = logStart
+    while (this.#offset < recoveryPoint) {
+      const base = segmentOf(log, this.#offset)
+      if (base !== this.#segment) {
+        this.#segment = base
+        this.#position = 0
+      }
+      const moved = this.#walk(base, recoveryPoint)
+      const at = this.#offset
+      demand(moved, 'flushed-beyond-disk', () => {
+        const file = `${this.#directory}/${String(base).padStart(20, '0')}.log`
+        return `flushed end ${recoveryPoint}, but offset ${at} (${file}, position ${this.#position}) is not on the platter`
+      })
+    }
+  }
+
+  #walk(base: number, end: number): boolean {
+    const name = `${String(base).padStart(20, '0')}.log`
+    const durableName = this.#disk.directory(this.#directory).durable.get(name)
+    if (durableName === undefined || !isDurable(this.#disk, this.#directory)) return false
+    const node = durableName as FileNode
+    const seen = this.#disk.node(`${this.#directory}/${name}`).cache.bytes
+    const durable = node.durable.bytes
+    const before = this.#offset
+    for (const batch of storedBatches(seen.subarray(this.#position))) {
+      if (this.#offset >= end) break
+      const to = this.#position + batch.bytes.length
+      const isSame = to <= durable.length && durable.subarray(this.#position, to).equals(batch.bytes)
+      if (!isSame) break
+      this.#position = to
+      this.#offset = Math.max(this.#offset, batch.last + 1)
+    }
+    return this.#offset > before
+  }
+}
+
+/** Whether the directory's own name is on the platter. */
+function isDurable(disk: SimDisk, directory: string): boolean {
+  const slash = directory.lastIndexOf('/')
+  const parent = disk.directory(directory.slice(0, slash))
+  const node: Node | undefined = parent.durable.get(directory.slice(slash + 1))
+  return node === disk.directory(directory)
+}
+
+function segmentOf(log: PartitionLog, offset: number): number {
+  return log.segments.findLast(({ baseOffset }) => baseOffset <= offset)?.baseOffset ?? 0
+}
+
+/** What the files of the log's segments hold below its end, as programs see it. */
+export function storedIn(disk: SimDisk, directory: string, log: PartitionLog): StoredBatch[] {
+  const { logStart, logEnd } = log.offsets
+  const found: StoredBatch[] = []
+  for (const { baseOffset } of log.segments) {
+    const path = `${directory}/${String(baseOffset).padStart(20, '0')}.log`
+    for (const batch of storedBatches(disk.node(path).cache.bytes)) {
+      if (batch.base >= logEnd) break
+      if (batch.last < logStart) continue
+      found.push({ ...batch, bytes: Buffer.from(batch.bytes) })
+    }
+  }
+  return found
+}

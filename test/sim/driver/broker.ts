@@ -1,0 +1,376 @@
+/**
+ * The process: what the dispatcher and the partition host do around one owner thread. Opens partitions, lets acks=all
+ * wait for the high watermark, reopens what an owner's death or a failed sync closed, stops clean.
+ */
+import type { PartitionSpec, RecoveryVerdict } from '../../../src/contracts/control.ts'
+import type { LogConfig } from '../../../src/contracts/log-config.ts'
+import { Errors } from '../../../src/protocol/errors.ts'
+import { PartitionLog } from '../../../workers/log/log.ts'
+import { recoverLog } from '../../../workers/log/recovery.ts'
+import type { SentBatch } from '../actors/batches.ts'
+import { demand } from '../checker/anomaly.ts'
+import { describe } from '../checker/model.ts'
+import { CrashError } from '../world/disk.ts'
+import type { Connection } from './connection.ts'
+import { type AppendAnswer, type Command, type ReadAnswer, SimOwner } from './owner.ts'
+import { directoryOf, type Place, topicId } from './places.ts'
+import type { Simulation } from './simulation.ts'
+
+interface Waiting {
+  readonly endOffset: number
+  readonly answer: (error: number) => void
+}
+
+interface Hosted {
+  readonly place: Place
+  generation: number
+  state: 'opening' | 'online' | 'offline' | 'closed'
+  recoveryPoint: number
+  /** What this process knows to be flushed; -1 at the first open. */
+  flushedOffset: number
+  readonly waiting: Waiting[]
+}
+
+export interface ProduceAnswer {
+  readonly error: number
+  readonly baseOffset: number
+}
+
+export class Broker {
+  readonly #sim: Simulation
+  readonly connections = new Set<Connection>()
+  readonly hosted: Hosted[]
+  owner: SimOwner
+  isAlive = true
+  #isStopping = false
+  #generation = 0
+
+  constructor(sim: Simulation) {
+    this.#sim = sim
+    this.owner = this.#newOwner()
+    const { recoveryPoints } = sim.host
+    this.hosted = sim.places.map(place => ({
+      place,
+      generation: ++this.#generation,
+      state: 'opening',
+      recoveryPoint: recoveryPoints[place.slot] ?? 0,
+      flushedOffset: -1,
+      waiting: [],
+    }))
+  }
+
+  #newOwner(): SimOwner {
+    const { world, disk, models, plan } = this.#sim
+    return new SimOwner(world, disk, models, plan.roundMax)
+  }
+
+  boot(isClean: boolean): void {
+    for (const { place } of this.hosted) {
+      // Under `os` nothing is promised beyond the page cache: there is nothing to prove.
+      const isPromised = this.#sim.host.configs[place.slot]?.flushPolicy !== 'os'
+      this.openLater(place.slot, !isClean, !isClean && isPromised)
+    }
+  }
+
+  /** Opens a partition in an event of its own, perhaps after a scan by a task. */
+  openLater(slot: number, recover: boolean, copyForward: boolean, delayMs = 1): void {
+    const { world, plan, host } = this.#sim
+    const { generation } = this.#hosted(slot)
+    const isCurrent = (): boolean => this.#hosted(slot).generation === generation
+    const isScanned = recover && plan.operations.has('verdict-task') && world.random.chance(0.5)
+    world.after(world.random.next() * delayMs, `open ${slot}`, this.owner.life, () => {
+      if (!isCurrent()) return
+      const spec = this.#spec(slot, recover, copyForward)
+      const verdict = isScanned ? this.#scan(spec) : null
+      if (verdict === null) {
+        this.#open(spec)
+        return
+      }
+      const after = world.random.next() * 5
+      world.after(after, `open ${slot} with verdict`, this.owner.life, () => {
+        if (isCurrent()) this.#open({ ...spec, verdict })
+      })
+    })
+    host.opens++
+  }
+
+  /** As the recovery task does, on the simulated disk. */
+  #scan(spec: PartitionSpec): RecoveryVerdict | null {
+    const { directory, recoveryPoint, flushedOffset, copyForward, config } = spec
+    const { disk, world } = this.#sim
+    const input = {
+      directory,
+      recoveryPoint,
+      flushedOffset,
+      copyForward,
+      indexIntervalBytes: config.indexIntervalBytes,
+      nowMs: world.clock().wallMs(),
+    }
+    try {
+      return recoverLog(disk, input).verdict ?? null
+    } catch {
+      return null
+    }
+  }
+
+  #spec(slot: number, recover: boolean, copyForward: boolean): PartitionSpec {
+    const { place, generation, recoveryPoint, flushedOffset } = this.#hosted(slot)
+    return {
+      topic: place.topic,
+      topicId,
+      partition: place.partition,
+      slot,
+      generation,
+      directory: directoryOf(place),
+      config: this.#sim.host.configs[slot] as LogConfig,
+      recover,
+      verdict: null,
+      recoveryPoint,
+      flushedOffset,
+      copyForward,
+    }
+  }
+
+  #open(spec: PartitionSpec): void {
+    const { world, disk } = this.#sim
+    const hosted = this.#hosted(spec.slot)
+    try {
+      const log = PartitionLog.open({
+        spec,
+        env: this.owner.env,
+        onAdvance: this.#advanced,
+        onFailure: this.#failed,
+      })
+      if (disk.crashed) return
+      this.owner.logs[spec.slot] = log
+      hosted.state = 'online'
+      this.#sim.opened(log, spec)
+    } catch (error) {
+      if (error instanceof CrashError || disk.crashed) return
+      this.#sim.checkOpenError(error as Error)
+      hosted.state = 'offline'
+      world.count('opens failed')
+      world.note(() => `host   ${hosted.place.topic} does not open: ${(error as Error).message}`)
+      this.#bringBackLater(spec.slot)
+    }
+  }
+
+  readonly #advanced = (log: PartitionLog): void => {
+    const { waiting, generation } = this.#hosted(log.slot)
+    if (generation !== log.generation || waiting.length === 0) return
+    const { highWatermark } = log.offsets
+    const done = waiting.filter(({ endOffset }) => endOffset <= highWatermark)
+    if (done.length === 0) return
+    const rest = waiting.filter(({ endOffset }) => endOffset > highWatermark)
+    waiting.splice(0, waiting.length, ...rest)
+    for (const { answer } of done) answer(Errors.NONE)
+  }
+
+  readonly #failed = (log: PartitionLog, error: Error): void => {
+    const { disk, world } = this.#sim
+    if (disk.crashed) return
+    const hosted = this.#hosted(log.slot)
+    world.count('offline')
+    world.note(() => `owner  slot ${log.slot} is offline: ${error.message}`)
+    this.#sim.wentOffline(log)
+    for (const { answer } of hosted.waiting.splice(0)) answer(Errors.KAFKA_STORAGE_ERROR)
+    this.#bringBackLater(log.slot)
+  }
+
+  #bringBackLater(slot: number): void {
+    const { world, plan, faults } = this.#sim
+    if (!plan.operations.has('bring-back') && !faults.isHealed) return
+    const { generation } = this.#hosted(slot)
+    const delayMs = faults.isHealed ? 10 : world.random.logRange(10, 5_000)
+    world.after(delayMs, `bring back ${slot}`, this.owner.life, () => {
+      if (this.#hosted(slot).generation === generation) this.bringBack(slot)
+    })
+  }
+
+  /** A partition that went offline, or never opened, comes back while the others serve. */
+  bringBack(slot: number): void {
+    const log = this.owner.logs[slot]
+    if (log !== undefined && log.state !== 'offline') return
+    const { world } = this.#sim
+    world.count('brought back')
+    world.note(() => `host   slot ${slot} is brought back`)
+    if (log !== undefined) this.#noteFlushed(this.#hosted(slot), log)
+    log?.close({ clean: false })
+    this.#fence(slot)
+    this.#sim.models[slot]?.crashed(false)
+    this.openLater(slot, true, true)
+  }
+
+  #noteFlushed(hosted: Hosted, { offsets }: PartitionLog): void {
+    hosted.recoveryPoint = offsets.recoveryPoint
+    hosted.flushedOffset = offsets.recoveryPoint
+  }
+
+  /** Closes one log as far as that works, and opens it again. */
+  closeReopen(slot: number): void {
+    const log = this.owner.logs[slot]
+    if (log === undefined) return
+    const { life } = this.owner
+    void log.settled().then(() => {
+      if (this.owner.life !== life || this.owner.logs[slot] !== log) return
+      const isClean = closeClean(log)
+      this.#noteFlushed(this.#hosted(slot), log)
+      this.#sim.world.note(() => `host   slot ${slot} is closed ${isClean ? 'clean' : 'unclean'}`)
+      this.#fence(slot)
+      if (!isClean) this.#sim.models[slot]?.crashed(false)
+      this.openLater(slot, !isClean, !isClean)
+    })
+  }
+
+  /** Out of service: who waits is told, commands under way are refused. */
+  #fence(slot: number): void {
+    const hosted = this.#hosted(slot)
+    this.owner.logs[slot] = undefined
+    hosted.generation = ++this.#generation
+    hosted.state = 'opening'
+    const waiting = hosted.waiting.splice(0)
+    for (const { answer } of waiting) answer(Errors.NOT_LEADER_OR_FOLLOWER)
+  }
+
+  /** The owner thread died and the process lives: its logs are recovered and opened again. */
+  ownerDied(): void {
+    const { world, disk, models } = this.#sim
+    world.life++
+    disk.abandonSyncs()
+    const before = this.owner
+    before.refuseAll()
+    this.owner = this.#newOwner()
+    for (const { place } of this.hosted) {
+      const { slot } = place
+      const log = before.logs[slot]
+      models[slot]?.crashed(false)
+      // The offset table outlives the thread.
+      const isWeak = this.#sim.host.configs[slot]?.flushPolicy === 'os'
+      const hosted = this.#hosted(slot)
+      if (log !== undefined && !isWeak) this.#noteFlushed(hosted, log)
+      const isFailed = log?.state === 'offline'
+      this.#fence(slot)
+      this.openLater(slot, true, isFailed, 50)
+    }
+  }
+
+  /** Resolves to whether all logs closed clean. */
+  async stop(): Promise<boolean> {
+    if (this.#isStopping) return false
+    this.#isStopping = true
+    const { life } = this.owner
+    let isClean = this.hosted.every(({ state }) => state === 'online')
+    for (const log of this.owner.logs) {
+      if (log === undefined) continue
+      await log.settled()
+      if (this.owner.life !== life || !this.isAlive) return false
+      this.owner.logs[log.slot] = undefined
+      this.#hosted(log.slot).state = 'closed'
+      isClean = closeClean(log) && isClean
+    }
+    return isClean
+  }
+
+  /** No more answers leave this process. */
+  die(): void {
+    this.isAlive = false
+    for (const connection of this.connections) connection.reset()
+    this.connections.clear()
+  }
+
+  /** Flushed ends as of now, as the host notes them for the next start. */
+  checkpoint(): number[] {
+    return this.hosted.map(({ state, place }) => {
+      const log = this.owner.logs[place.slot]
+      const isWeak = this.#sim.host.configs[place.slot]?.flushPolicy === 'os'
+      return state === 'online' && log !== undefined && !isWeak ? log.offsets.highWatermark : 0
+    })
+  }
+
+  produce(batch: SentBatch, acks: number, answer: (answer: ProduceAnswer) => void): void {
+    const hosted = this.#hosted(batch.slot)
+    if (this.#isStopping || hosted.state === 'opening' || hosted.state === 'closed') {
+      answer({ error: Errors.NOT_LEADER_OR_FOLLOWER, baseOffset: -1 })
+      return
+    }
+    if (hosted.state === 'offline') {
+      answer({ error: Errors.KAFKA_STORAGE_ERROR, baseOffset: -1 })
+      return
+    }
+    this.owner.submit({
+      kind: 'append',
+      slot: batch.slot,
+      generation: hosted.generation,
+      batch,
+      bytes: Buffer.from(batch.bytes),
+      apiVersion: 9,
+      answer: appended => this.#appended(hosted, batch, acks, appended, answer),
+    })
+  }
+
+  #appended(
+    hosted: Hosted,
+    batch: SentBatch,
+    acks: number,
+    { error, baseOffset, endOffset, isDuplicate }: AppendAnswer,
+    answer: (answer: ProduceAnswer) => void,
+  ): void {
+    const { slot } = batch
+    const log = this.owner.logs[slot]
+    if (error !== Errors.NONE || log === undefined) {
+      answer({ error: error === Errors.NONE ? Errors.NOT_LEADER_OR_FOLLOWER : error, baseOffset })
+      return
+    }
+    if (this.#sim.disk.crashed) return
+    this.#sim.models[slot]?.acked(batch, baseOffset, isDuplicate)
+    if (acks !== -1 || log.offsets.highWatermark >= endOffset) {
+      if (acks === -1) this.#checkFirm(log, batch, endOffset)
+      answer({ error, baseOffset })
+      return
+    }
+    hosted.waiting.push({
+      endOffset,
+      answer: failure => {
+        if (failure === Errors.NONE) this.#checkFirm(log, batch, endOffset)
+        answer({ error: failure, baseOffset })
+      },
+    })
+  }
+
+  /** acks=all is answered once the flushed end has passed the batch, but under `os`. */
+  #checkFirm(log: PartitionLog, batch: SentBatch, endOffset: number): void {
+    if (log.config.flushPolicy === 'os') return
+    const { recoveryPoint } = log.offsets
+    demand(endOffset <= recoveryPoint, 'ack-above-flushed', () => {
+      return `batch ${describe(batch)} to ${endOffset} acked by all, flushed is ${recoveryPoint}`
+    })
+    batch.isAckFirm = true
+  }
+
+  fetch(
+    slot: number,
+    offset: number,
+    maxBytes: number,
+    answer: (answer: ReadAnswer, log: PartitionLog | null) => void,
+  ): void {
+    const { generation } = this.#hosted(slot)
+    this.owner.submit({ kind: 'read', slot, generation, offset, maxBytes, answer })
+  }
+
+  submit(command: Command): void {
+    this.owner.submit(command)
+  }
+
+  #hosted(slot: number): Hosted {
+    return this.hosted[slot] as Hosted
+  }
+}
+
+function closeClean(log: PartitionLog): boolean {
+  try {
+    return log.close({ clean: true })
+  } catch {
+    return false
+  }
+}
+

@@ -1,0 +1,128 @@
+/**
+ * What one seed does: which faults, crashes and operations it knows at all, and its limits. Swarm testing: a random
+ * subset for each seed finds more than everything at once. `without` takes single ones away, to make a failure small.
+ */
+import type { FlushPolicy, LogConfig } from '../../src/contracts/log-config.ts'
+import type { BatchPlan } from './actors/batches.ts'
+import { type FaultName, faultKinds } from './world/faults.ts'
+import { Random } from './world/random.ts'
+
+export const crashKinds = ['kill', 'power-cut', 'owner-crash'] as const
+export type CrashKind = (typeof crashKinds)[number]
+
+/** What happens besides producing and consuming. */
+export const operations = [
+  'configure',
+  'clean-restart',
+  'close-reopen',
+  'bring-back',
+  'checkpoint',
+  'verdict-task',
+  'rot-index',
+  'lose-cache-files',
+  'evict-lost-pages',
+  'wall-jump',
+  'monotonic-jump',
+  'client-timeouts',
+  'find-by-time',
+  'compressed',
+  'large-batches',
+  'keyed',
+  'idempotent',
+  'stalls',
+] as const
+export type OperationName = (typeof operations)[number]
+
+export interface Plan {
+  readonly seed: number
+  readonly faults: readonly FaultName[]
+  readonly crashes: readonly CrashKind[]
+  readonly operations: ReadonlySet<OperationName>
+  /** Events of the chaos before all is healed. */
+  readonly steps: number
+  readonly partitionCount: number
+  readonly producerCount: number
+  readonly consumerCount: number
+  readonly config: LogConfig
+  readonly policies: readonly FlushPolicy[]
+  readonly batches: BatchPlan
+  /** Disk operations between two crashes, about. */
+  readonly crashEvery: number
+  readonly recoveryCrashes: boolean
+  /** Commands an owner takes in one turn, at most. */
+  readonly roundMax: number
+  readonly producePauseMs: number
+}
+
+export interface PlanOptions {
+  readonly without?: ReadonlySet<string>
+  /** Bounds `steps`. */
+  readonly stepsMax?: number
+}
+
+export function planOf(seed: number, { without = new Set(), stepsMax }: PlanOptions = {}): Plan {
+  const random = new Random(seed ^ 0x5eed)
+  const kept = <T extends string>(names: readonly T[], share: number): T[] => {
+    return names.filter(name => random.fork().chance(share) && !without.has(name))
+  }
+  const share = random.pick([0, 0.15, 0.4])
+  const faults = kept(Object.keys(faultKinds) as FaultName[], share)
+  const crashes = kept(crashKinds, 0.6)
+  const enabled = new Set(kept(operations, 0.5))
+  const policies = kept(['group-commit', 'interval', 'os'] as const, 0.45)
+  if (policies.length === 0) policies.push('group-commit')
+  const limits = random.fork()
+  const steps = limits.logRange(120, 900)
+  return {
+    seed,
+    faults,
+    crashes,
+    operations: enabled,
+    steps: Math.min(steps, stepsMax ?? steps),
+    partitionCount: limits.pick([1, 1, 1, 2, 3]),
+    producerCount: limits.range(1, 4),
+    consumerCount: limits.range(0, 2),
+    config: configOf(limits, policies, enabled),
+    policies,
+    batches: {
+      keyCount: enabled.has('keyed') ? limits.logRange(1, 40) : 0,
+      tombstones: limits.chance(0.5),
+      compressed: enabled.has('compressed'),
+      large: enabled.has('large-batches'),
+    },
+    crashEvery: limits.logRange(30, 1_500),
+    recoveryCrashes: limits.chance(0.34) && !without.has('recovery-crashes'),
+    roundMax: limits.pick([1, 3, 512]),
+    producePauseMs: limits.logRange(1, 300),
+  }
+}
+
+export function configOf(
+  random: Random,
+  policies: readonly FlushPolicy[],
+  enabled: ReadonlySet<OperationName>,
+): LogConfig {
+  const stamps = random.chance(0.2) ? 'LogAppendTime' : 'CreateTime'
+  return {
+    segmentBytesMax: random.logRange(1024, 64 * 1024),
+    segmentAgeMsMax: random.chance(0.3) ? random.logRange(100, 60_000) : Number.MAX_SAFE_INTEGER,
+    indexBytesMax: random.pick([24, 200, 10 * 1024 * 1024]),
+    indexIntervalBytes: random.logRange(64, 8192),
+    batchBytesMax: random.pick([2048, 1024 * 1024]),
+    timestampType: stamps,
+    flushPolicy: random.pick(policies),
+    flushMessages: random.logRange(1, 200),
+    flushMs: random.pick([random.logRange(1, 5_000), Number.MAX_SAFE_INTEGER]),
+    cleanupDelete: true,
+    cleanupCompact: false,
+    retentionMs: Number.POSITIVE_INFINITY,
+    retentionBytes: Number.POSITIVE_INFINITY,
+    deleteRetentionMs: 86_400_000,
+    minCleanableRatio: 0.5,
+    minCompactionLagMs: 0,
+    maxCompactionLagMs: Number.POSITIVE_INFINITY,
+    timestampBeforeMsMax: Number.POSITIVE_INFINITY,
+    timestampAfterMsMax: Number.POSITIVE_INFINITY,
+    isInternal: false,
+  }
+}

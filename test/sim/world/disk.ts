@@ -1,0 +1,430 @@
+/**
+ * The simulated machine's disk: what programs see (page cache) and what a power cut leaves (platter) are kept apart, as
+ * in test/support/fault-disk.ts, whose nodes it shares. Here syncs take simulated time and end in any order, every
+ * operation may fail by the seed, and the world ends at any operation.
+ *
+ *   power cut   of the unsynced writes any subset reaches the platter, torn by sector, or only as a longer file of zeros;
+ *               of the unsynced names any subset
+ *   failed sync its pages count as clean and are not on the platter: no later sync writes them (RELIABILITY V3)
+ */
+import type { Disk, DiskFile } from '../../../src/contracts/disk.ts'
+import {
+  applyNames,
+  DirectoryNode,
+  type FileChange,
+  FileNode,
+  type Node,
+} from '../../support/fault-disk-nodes.ts'
+import type { Faults, Operation, OperationKind } from './faults.ts'
+import type { Random } from './random.ts'
+import type { World } from './world.ts'
+
+const SECTOR_BYTES = 512
+
+/** The machine or the process is gone: whatever the program does now has no effect. */
+export class CrashError extends Error {
+  readonly code = 'ECRASH'
+}
+
+type Done = (error: Error | null) => void
+
+export class SimDisk implements Disk {
+  readonly #world: World
+  readonly #faults: Faults
+  #root = new DirectoryNode()
+  #paths = new Map<string, DirectoryNode>()
+  operations = 0
+  /** The operation with this number throws a CrashError, and so does every later one. */
+  crashAt = Number.POSITIVE_INFINITY
+  /** The checker looks: nothing is counted and nothing fails. */
+  isObserved = false
+  /** Syncs that were started and have not ended: told, or dropped with their process. */
+  syncsInFlight = 0
+  #syncs = new Set<() => void>()
+  /** Called before a name of a file goes or is replaced. */
+  onUnlink: (path: string) => void = () => {}
+
+  constructor(world: World, faults: Faults) {
+    this.#world = world
+    this.#faults = faults
+  }
+
+  get crashed(): boolean {
+    return this.operations >= this.crashAt
+  }
+
+  /** Counts and judges an operation; returns a short count, if that is its fault, or -1. Throws when it fails. */
+  operate(kind: OperationKind, path: string, bytes = 0, position = 0): number {
+    if (this.crashed) throw new CrashError('crashed')
+    if (this.isObserved) return -1
+    this.operations++
+    if (this.crashed) {
+      this.#world.note(() => `disk   crash at ${kind} ${shortPath(path)}`)
+      throw new CrashError('crashed')
+    }
+    const operation: Operation = { kind, path, bytes, position }
+    this.#world.mixText(kind)
+    this.#world.mix(bytes + position * 31)
+    const fault = this.#faults.decide(operation)
+    this.#note(operation, fault === null ? '' : JSON.stringify(fault))
+    if (fault === null) return -1
+    this.#world.count(`fault ${fault.name}`)
+    if (fault.short !== null) return Math.min(fault.short, bytes)
+    throw coded(fault.code, `${kind} ${path}`)
+  }
+
+  #note({ kind, path, bytes, position }: Operation, fault: string): void {
+    const { trace } = this.#world
+    if (trace === null || (fault === '' && (kind === 'read' || kind === 'list'))) return
+    const size = bytes > 0 ? ` ${bytes}@${position}` : ''
+    this.#world.note(() => `disk   ${kind} ${shortPath(path)}${size} ${fault}`)
+  }
+
+  startSync(what: string, finish: () => void, done: Done): void {
+    const { life } = this.#world
+    const end = (): Error | null => {
+      this.syncsInFlight--
+      this.#syncs.delete(dropped)
+      return resultOf(finish)
+    }
+    const dropped = (): void => {
+      cancel()
+      end()
+    }
+    this.syncsInFlight++
+    this.#syncs.add(dropped)
+    const cancel = this.#world.after(this.#faults.syncMs(), `sync ${what}`, life, () => {
+      const error = end()
+      if (error instanceof CrashError) return
+      done(error)
+    })
+  }
+
+  /** The owner thread is gone and the process is not: its syncs end, and nobody hears of it. */
+  abandonSyncs(): void {
+    for (const drop of [...this.#syncs]) drop()
+  }
+
+  /** The process ends: everything written stays visible, handles and syncs in flight are gone. */
+  kill(): void {
+    this.crashAt = Number.POSITIVE_INFINITY
+    this.syncsInFlight = 0
+    this.#syncs.clear()
+  }
+
+  /** The machine ends: of what was not synced, any part may be lost or torn. */
+  powerCut(random: Random): void {
+    this.kill()
+    this.#cutDirectory(this.#root, random, new Set())
+    this.#paths.clear()
+  }
+
+  #cutDirectory(directory: DirectoryNode, random: Random, seen: Set<Node>): void {
+    const names = new Map(directory.durable)
+    const keep = random.next()
+    for (const change of directory.changes) if (random.chance(keep)) applyNames(names, change)
+    directory.changes = []
+    directory.names = new Map(names)
+    directory.durable = new Map(names)
+    for (const node of names.values()) {
+      if (seen.has(node)) continue
+      seen.add(node)
+      if (node instanceof DirectoryNode) this.#cutDirectory(node, random, seen)
+      else cutFile(node, random)
+    }
+  }
+
+  /** After a failed sync the page cache may be dropped: programs then see what the platter has. */
+  evictLost(): void {
+    for (const { node } of this.files()) {
+      if (!lostPages.has(node)) continue
+      const size = node.cache.bytes.length
+      const seen = Buffer.from(node.durable.bytes)
+      node.cache.set(seen)
+      for (const change of node.changes) node.cache.apply(change)
+      if (node.cache.bytes.length < size) node.cache.apply({ kind: 'truncate', size })
+      lostPages.delete(node)
+    }
+  }
+
+  open(path: string, mode: 'wx' | 'r+' | 'r'): DiskFile {
+    this.operate(mode === 'wx' ? 'create' : 'open', path)
+    const { directory, name } = this.#parent(path)
+    let node = directory.names.get(name)
+    if (mode === 'wx') {
+      if (node !== undefined) throw coded('EEXIST', path)
+      node = new FileNode()
+      node.modifiedMs = this.#wallMs()
+      directory.change([name, node])
+    }
+    if (!(node instanceof FileNode)) throw coded('ENOENT', path)
+    return new SimFile(this, path, node, this.#wallMs)
+  }
+
+  readonly #wallMs = (): number => this.#world.clock().wallMs()
+
+  mkdir(path: string): void {
+    this.operate('mkdir', path)
+    const { directory, name } = this.#parent(path)
+    if (directory.names.has(name)) throw coded('EEXIST', path)
+    directory.change([name, new DirectoryNode()])
+  }
+
+  rename(from: string, to: string): void {
+    this.operate('rename', `${from} ${to.slice(to.lastIndexOf('/') + 1)}`)
+    const old = this.#parent(from)
+    const node = old.directory.names.get(old.name)
+    if (node === undefined) throw coded('ENOENT', from)
+    this.onUnlink(to)
+    const target = this.#parent(to)
+    if (target.directory === old.directory) {
+      old.directory.change([old.name, null], [target.name, node])
+    } else {
+      old.directory.change([old.name, null])
+      target.directory.change([target.name, node])
+    }
+    if (node instanceof DirectoryNode) this.#paths.clear()
+  }
+
+  unlink(path: string): void {
+    this.operate('unlink', path)
+    const { directory, name } = this.#parent(path)
+    if (!directory.names.has(name)) throw coded('ENOENT', path)
+    this.onUnlink(path)
+    directory.change([name, null])
+  }
+
+  removeTree(path: string): void {
+    this.operate('remove', path)
+    const { directory, name } = this.#parent(path)
+    if (directory.names.has(name)) directory.change([name, null])
+    this.#paths.clear()
+  }
+
+  exists(path: string): boolean {
+    if (this.crashed) return false
+    const parent = this.#find(path.slice(0, path.lastIndexOf('/')))
+    return parent?.names.has(path.slice(path.lastIndexOf('/') + 1)) ?? false
+  }
+
+  list(path: string): string[] {
+    this.operate('list', path)
+    return [...this.directory(path).names.keys()]
+  }
+
+  readFile(path: string): Buffer {
+    this.operate('read', path)
+    return Buffer.from(this.node(path).cache.bytes)
+  }
+
+  syncDirectory(path: string): void {
+    this.operate('syncDirectory', path)
+    this.#commitDirectory(this.directory(path))
+  }
+
+  startSyncDirectory(path: string, done: Done): void {
+    const finish = (): void => {
+      this.operate('syncDirectory', path)
+      this.#commitDirectory(this.directory(path))
+    }
+    this.startSync(shortPath(path), finish, done)
+  }
+
+  #commitDirectory(directory: DirectoryNode): void {
+    directory.durable = new Map(directory.names)
+    directory.changes = []
+  }
+
+  freeBytes(): number {
+    return this.#faults.freeBytes()
+  }
+
+  totalBytes(): number {
+    return 2 ** 41
+  }
+
+  modifiedMs(path: string): number {
+    return this.node(path).modifiedMs
+  }
+
+  setModifiedMs(path: string, wallMs: number): void {
+    this.node(path).modifiedMs = wallMs
+  }
+
+  /** Every file of every directory that has a name now. */
+  *files(): Generator<{ path: string; node: FileNode }> {
+    const stack: [string, DirectoryNode][] = [['', this.#root]]
+    for (let top = stack.pop(); top !== undefined; top = stack.pop()) {
+      for (const [name, node] of top[1].names) {
+        if (node instanceof DirectoryNode) stack.push([`${top[0]}/${name}`, node])
+        else yield { path: `${top[0]}/${name}`, node }
+      }
+    }
+  }
+
+  node(path: string): FileNode {
+    const { directory, name } = this.#parent(path)
+    const node = directory.names.get(name)
+    if (!(node instanceof FileNode)) throw coded('ENOENT', path)
+    return node
+  }
+
+  directory(path: string): DirectoryNode {
+    const found = this.#find(path)
+    if (found === null) throw coded('ENOENT', path)
+    return found
+  }
+
+  #find(path: string): DirectoryNode | null {
+    const known = this.#paths.get(path)
+    if (known !== undefined) return known
+    let node: Node = this.#root
+    for (const name of path.split('/')) {
+      if (name === '') continue
+      const next: Node | undefined = node.names.get(name)
+      if (!(next instanceof DirectoryNode)) return null
+      node = next
+    }
+    this.#paths.set(path, node)
+    return node
+  }
+
+  #parent(path: string): { directory: DirectoryNode; name: string } {
+    const slash = path.lastIndexOf('/')
+    return { directory: this.directory(path.slice(0, slash)), name: path.slice(slash + 1) }
+  }
+}
+
+/** Files with pages that a failed sync left clean and unwritten. */
+const lostPages = new WeakSet<FileNode>()
+
+class SimFile implements DiskFile {
+  readonly path: string
+  readonly #disk: SimDisk
+  readonly #node: FileNode
+  readonly #wallMs: () => number
+  #isClosed = false
+
+  constructor(disk: SimDisk, path: string, node: FileNode, wallMs: () => number) {
+    this.#disk = disk
+    this.path = path
+    this.#node = node
+    this.#wallMs = wallMs
+  }
+
+  #ensureOpen(): void {
+    if (this.#isClosed) throw coded('EBADF', this.path)
+  }
+
+  writeGathered(views: readonly Uint8Array[], position: number): number {
+    return this.write(Buffer.concat(views), position)
+  }
+
+  write(bytes: Uint8Array, position: number): number {
+    this.#ensureOpen()
+    const short = this.#disk.operate('write', this.path, bytes.length, position)
+    const taken = Buffer.from(short < 0 ? bytes : bytes.subarray(0, short))
+    if (taken.length === 0) return 0
+    this.#node.change({ kind: 'write', position, bytes: taken })
+    this.#node.modifiedMs = this.#wallMs()
+    return taken.length
+  }
+
+  read(into: Uint8Array, position: number): number {
+    this.#ensureOpen()
+    const short = this.#disk.operate('read', this.path, into.length, position)
+    const end = position + (short < 0 ? into.length : short)
+    const bytes = this.#node.cache.bytes.subarray(position, end)
+    into.set(bytes)
+    return bytes.length
+  }
+
+  startSync(done: Done): void {
+    this.#ensureOpen()
+    // What is written while the sync runs is not covered by it.
+    const covered = new Set(this.#node.changes)
+    this.#disk.startSync(shortPath(this.path), () => this.#commit(covered), done)
+  }
+
+  sync(): void {
+    this.#ensureOpen()
+    this.#commit(new Set(this.#node.changes))
+  }
+
+  #commit(covered: ReadonlySet<FileChange>): void {
+    const error = resultOf(() => this.#disk.operate('sync', this.path))
+    if (error instanceof CrashError) throw error
+    const node = this.#node
+    const rest: FileChange[] = []
+    for (const change of node.changes) {
+      if (!covered.has(change)) rest.push(change)
+      else if (error === null) node.durable.apply(change)
+    }
+    node.changes = rest
+    if (error === null) return
+    lostPages.add(node)
+    throw error
+  }
+
+  truncate(sizeBytes: number): void {
+    this.#ensureOpen()
+    this.#disk.operate('truncate', this.path, 0, sizeBytes)
+    this.#node.change({ kind: 'truncate', size: sizeBytes })
+    this.#node.modifiedMs = this.#wallMs()
+  }
+
+  sizeBytes(): number {
+    this.#ensureOpen()
+    return this.#node.cache.bytes.length
+  }
+
+  close(): void {
+    this.#isClosed = true
+  }
+}
+
+/** What became of the writes since the last sync. */
+function cutFile(node: FileNode, random: Random): void {
+  const { durable, cache } = node
+  const lost = random.next()
+  for (const change of node.changes.splice(0)) {
+    if (random.chance(lost)) {
+      // The file grew, the data did not come.
+      if (change.kind === 'write' && random.chance(0.2)) {
+        const size = Math.max(durable.bytes.length, change.position + change.bytes.length)
+        durable.apply({ kind: 'truncate', size })
+      }
+    } else if (change.kind === 'truncate' || random.chance(0.6)) durable.apply(change)
+    else tearWrite(node, change.position, change.bytes, random)
+  }
+  cache.set(durable.bytes)
+  lostPages.delete(node)
+}
+
+function tearWrite(node: FileNode, position: number, bytes: Buffer, random: Random): void {
+  for (let at = 0; at < bytes.length; ) {
+    // Sectors are counted from the start of the file.
+    const next = Math.min(bytes.length, at + SECTOR_BYTES - ((position + at) % SECTOR_BYTES))
+    if (random.chance(0.5)) {
+      node.durable.apply({ kind: 'write', position: position + at, bytes: bytes.subarray(at, next) })
+    }
+    at = next
+  }
+}
+
+function resultOf(work: () => void): Error | null {
+  try {
+    work()
+    return null
+  } catch (error) {
+    return error as Error
+  }
+}
+
+export function shortPath(path: string): string {
+  return path.replace('/data/', '').replace(/0{10,}(?=\d)/g, '..')
+}
+
+function coded(code: string, message: string): Error {
+  return Object.assign(new Error(`${code}: ${message}`), { code })
+}

@@ -1,0 +1,212 @@
+/**
+ * Readers: one that follows a partition while producers write, and one that reads what a restart has left. Both check
+ * every CRC, that offsets are dense and that nothing lies beyond the high watermark.
+ */
+import { setTimeout as delay } from 'node:timers/promises'
+import { RecordCursor } from '../../src/client/record-cursor.ts'
+import { Errors, errorName } from '../../src/protocol/errors.ts'
+import { Fetch } from '../../src/protocol/messages/fetch.ts'
+import type { ResponseOf } from '../../src/protocol/schema.ts'
+import { WireClient } from '../support/wire-client.ts'
+import { type Death, type PartitionChecker, Violation } from './checker.ts'
+import type { ReadRecord } from './records.ts'
+
+export interface ReadPlace {
+  readonly topic: string
+  readonly partition: number
+  readonly checker: PartitionChecker
+}
+
+export type FetchedRow = ResponseOf<typeof Fetch>['responses'][number]['partitions'][number]
+
+const retryMs = 10
+
+function asBuffer(bytes: Uint8Array | null): Buffer {
+  if (bytes === null) return Buffer.alloc(0)
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
+}
+
+/** One fetch of one partition. */
+export async function fetchPartition(
+  client: WireClient,
+  { topic, partition }: Pick<ReadPlace, 'topic' | 'partition'>,
+  offset: number,
+  maxWaitMs: number,
+): Promise<FetchedRow> {
+  const wanted = {
+    partition,
+    currentLeaderEpoch: -1,
+    fetchOffset: offset,
+    lastFetchedEpoch: -1,
+    logStartOffset: -1,
+    partitionMaxBytes: 1024 * 1024,
+  }
+  const answer = await client.request(Fetch, 12, {
+    clusterId: null,
+    replicaId: -1,
+    maxWaitMs,
+    minBytes: 1,
+    maxBytes: 4 * 1024 * 1024,
+    isolationLevel: 0,
+    sessionId: 0,
+    sessionEpoch: -1,
+    topics: [{ topic, partitions: [wanted] }],
+    forgottenTopicsData: [],
+    rackId: '',
+  })
+  return answer.responses[0].partitions[0]
+}
+
+/** Tells `take` of each record from `offset` on. @returns the next offset. Throws a Violation. */
+export function eachRecord(
+  row: FetchedRow,
+  offset: number,
+  { checker }: Pick<ReadPlace, 'checker'>,
+  take: (record: ReadRecord) => void,
+): number {
+  const cursor = new RecordCursor().reset(asBuffer(row.records), offset)
+  let next = offset
+  try {
+    while (cursor.advance()) {
+      if (cursor.offset !== next) {
+        throw new Violation('gap', `${checker.name}: asked for ${next}, got ${cursor.offset}`)
+      }
+      if (cursor.offset >= row.highWatermark) {
+        const limit = `the high watermark ${row.highWatermark}`
+        throw new Violation('phantom', `${checker.name}: offset ${next} is not below ${limit}`)
+      }
+      const { timestampMs } = cursor
+      take({ offset: next, key: cursor.key(), value: cursor.value(), timestampMs })
+      next++
+    }
+  } catch (error) {
+    if (error instanceof Violation) throw error
+    throw new Violation('altered', `${checker.name}: at ${next}: ${(error as Error).message}`)
+  }
+  return next
+}
+
+/**
+ * Reads what lies behind the last check, to the high watermark, and lets the checker judge it.
+ * @param death how the broker's last life ended; null when it still lives
+ */
+export async function readBack(
+  client: WireClient,
+  place: ReadPlace,
+  death: Death | null,
+): Promise<void> {
+  const { checker } = place
+  for (;;) {
+    const offset = checker.settled.end
+    const view = checker.view()
+    const row = await fetchPartition(client, place, offset, 0)
+    if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE && row.logStartOffset > offset) {
+      checker.startsAt(row.logStartOffset)
+      continue
+    }
+    if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE) {
+      const end = `the log ends at ${row.highWatermark}`
+      throw new Violation('lost', `${checker.name}: read up to ${offset} before, now ${end}`)
+    }
+    if (row.errorCode !== Errors.NONE) throw refused(checker, offset, row.errorCode)
+    checker.startsAt(Math.min(row.logStartOffset, offset))
+    const next = eachRecord(row, offset, place, record => checker.recovered(record))
+    if (next === offset && next < row.highWatermark) {
+      const end = `high watermark ${row.highWatermark}`
+      throw new Violation('lost', `${checker.name}: nothing at ${next}, ${end}`)
+    }
+    if (next >= row.highWatermark) {
+      checker.endOfLog(row.highWatermark, row.logStartOffset, view, death)
+      return
+    }
+  }
+}
+
+/** Reads everything that is settled once more. */
+export async function readAgain(client: WireClient, place: ReadPlace): Promise<void> {
+  const { checker } = place
+  let offset = checker.settled.start
+  while (offset < checker.settled.end) {
+    const row = await fetchPartition(client, place, offset, 0)
+    if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE && row.logStartOffset > offset) {
+      checker.startsAt(row.logStartOffset)
+      offset = row.logStartOffset
+      continue
+    }
+    if (row.errorCode !== Errors.NONE) throw refused(checker, offset, row.errorCode)
+    const end = checker.settled.end
+    const next = eachRecord(row, offset, place, record => {
+      if (record.offset < end) checker.again(record)
+    })
+    if (next === offset) throw new Violation('lost', `${checker.name}: nothing at ${offset}`)
+    offset = next
+  }
+}
+
+function refused(checker: PartitionChecker, offset: number, code: number): Violation {
+  return new Violation('unexpected', `${checker.name}: ${errorName(code)} at ${offset}`)
+}
+
+/** Follows one partition, waiting at its end, over as many connections as it takes. */
+export class LoadReader {
+  readonly #place: ReadPlace
+  readonly #allowedErrors: ReadonlySet<number>
+  readonly errors = new Map<string, number>()
+  #isOver = true
+  #client: WireClient | null = null
+  recordCount = 0
+
+  constructor(place: ReadPlace, allowedErrors: ReadonlySet<number> = new Set()) {
+    this.#place = place
+    this.#allowedErrors = allowedErrors
+  }
+
+  /** Reads from `offset` on until `stop`. Rejects with a Violation. */
+  async run(bootstrap: string, offset: number): Promise<void> {
+    this.#isOver = false
+    let next = offset
+    while (!this.#isOver) {
+      const client = await WireClient.connect(bootstrap).catch(() => null)
+      if (client === null) {
+        await delay(retryMs)
+        continue
+      }
+      this.#client = client
+      next = await this.#follow(client, next)
+      client.close()
+    }
+  }
+
+  stop(): void {
+    this.#isOver = true
+    this.#client?.close()
+  }
+
+  async #follow(client: WireClient, offset: number): Promise<number> {
+    const { checker } = this.#place
+    let next = offset
+    while (!this.#isOver) {
+      const view = checker.view()
+      const row = await fetchPartition(client, this.#place, next, 50).catch(() => null)
+      if (row === null) return next
+      if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE && row.logStartOffset > next) {
+        next = row.logStartOffset
+      } else if (row.errorCode !== Errors.NONE) {
+        this.#refused(next, row.errorCode)
+        await delay(retryMs)
+      } else {
+        checker.sawOffsets(row.highWatermark, row.logStartOffset, view)
+        const from = next
+        next = eachRecord(row, from, this.#place, record => checker.seen(record))
+        this.recordCount += next - from
+      }
+    }
+    return next
+  }
+
+  #refused(offset: number, code: number): void {
+    const name = errorName(code)
+    this.errors.set(name, (this.errors.get(name) ?? 0) + 1)
+    if (!this.#allowedErrors.has(code)) throw refused(this.#place.checker, offset, code)
+  }
+}

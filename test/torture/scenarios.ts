@@ -1,0 +1,41 @@
+/** Every scenario by name, and how one is run. */
+import { kill9 } from './kill9.ts'
+import { powerCut } from './power-cut.ts'
+import { type RunOptions, type Scenario, TortureRun } from './scenario.ts'
+
+export const scenarios: readonly Scenario[] = [kill9, powerCut]
+
+export interface Report {
+  readonly scenario: string
+  readonly seed: number
+  readonly cycles: number
+  readonly seconds: number
+  readonly counts: Record<string, number>
+  /** What was found; null when every promise was kept. */
+  readonly violation: string | null
+  /** Where the data is kept when something was found. */
+  readonly directory: string | null
+}
+
+/** Runs one scenario to its end or to the first violation. */
+export async function torture(scenario: Scenario, options: RunOptions): Promise<Report> {
+  const run = await TortureRun.begin(scenario.name, options)
+  const startedMs = performance.now()
+  let violation: string | null = null
+  try {
+    await scenario.run(run)
+  } catch (error) {
+    violation = error instanceof Error ? (error.stack ?? error.message) : String(error)
+  } finally {
+    await run.end(violation !== null)
+  }
+  return {
+    scenario: scenario.name,
+    seed: run.seed,
+    cycles: run.cyclesDone,
+    seconds: (performance.now() - startedMs) / 1000,
+    counts: Object.fromEntries(run.counts),
+    violation,
+    directory: violation === null ? null : run.directory,
+  }
+}

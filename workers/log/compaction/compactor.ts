@@ -1,0 +1,179 @@
+/**
+ * Compacts the logs of one owner thread, one at a time, the dirtiest first. Owner thread only: decides, has a task of
+ * the pool do the reading and writing, and puts the result in place if the log is still the one it was made of.
+ *
+ *   plan -> reserve -> task writes .cleaned -> still the same log? -> log-marks say "gaps below" -> swap, swap, ... -> note
+ *
+ * Swaps go in oldest first: a tombstone must not go before what it deletes. Whatever fails leaves the log as it was, or
+ * partly compacted, which is right as well; the next pass begins where the last complete one ended. A log that fails is
+ * left alone for longer each time.
+ */
+import type { Clock } from '../../../src/contracts/clock.ts'
+import type { Disk } from '../../../src/contracts/disk.ts'
+import type { TaskRunner } from '../../../src/contracts/tasks.ts'
+import type { Marks } from '../marks.ts'
+import type { SwapRange } from '../swap.ts'
+import type { Swapper } from '../swapper.ts'
+import type { CompactionOutput } from './compact-segments.ts'
+import type { CompactTaskInput } from './compact-task.ts'
+import { type Compactable, type CompactionPlan, planCompaction } from './plan.ts'
+import { dropUndecided, readDirtyStart, writeDirtyStart } from './progress.ts'
+
+/** From so many failures in a row on, a log counts as uncleanable. */
+export const uncleanableFrom = 3
+const RETRY_MS_MAX = 60 * 60_000
+
+export interface CompactedLog extends Compactable {
+  readonly marks: Marks
+  readonly swapper: Swapper
+  /** Base offsets of the batches by which producers are recognised. */
+  windowOffsets(endOffset: number): Float64Array
+}
+
+export interface CompactorOptions<Log extends CompactedLog> {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly tasks: TaskRunner
+  /** By slot; holes are slots of other owners. */
+  readonly logs: readonly (Log | undefined)[]
+  readonly backoffMs: number
+  readonly mapBytes: number
+  readonly bytesPerSecondMax: number
+  /** False while the wall clock is not believed: it says when tombstones go. */
+  readonly isClockTrusted: () => boolean
+  /** The task is done and its result is in place. */
+  readonly onPass: (log: Log, output: CompactionOutput) => void
+  /** The log is left alone for `retryMs`. */
+  readonly onFailure: (log: Log, error: Error, retryMs: number) => void
+  /** At each look: the largest dirty share of a compacted log, and how many logs have failed too often. */
+  readonly onLook: (dirtyRatioMax: number, uncleanableCount: number) => void
+}
+
+interface Progress {
+  dirtyStart: number
+  failures: number
+  /** On the monotonic clock. */
+  notBeforeMs: number
+}
+
+interface Candidate<Log> {
+  readonly log: Log
+  readonly plan: CompactionPlan
+}
+
+/** The log was closed, moved, configured or changed meanwhile: no failure. */
+class Outdated extends Error {}
+
+export class Compactor<Log extends CompactedLog> {
+  readonly #options: CompactorOptions<Log>
+  readonly #progress = new WeakMap<Log, Progress>()
+
+  constructor(options: CompactorOptions<Log>) {
+    this.#options = options
+  }
+
+  /** Compacts until no log is worth it. Resolves when nothing of it is under way; never rejects for a log's reasons. */
+  async pass(): Promise<void> {
+    for (;;) {
+      const found = this.#options.isClockTrusted() ? this.#dirtiest() : null
+      if (found === null || !(await this.#compact(found))) return
+    }
+  }
+
+  #dirtiest(): Candidate<Log> | null {
+    const { logs, clock, onLook } = this.#options
+    let best: Candidate<Log> | null = null
+    let ratioMax = 0
+    let uncleanable = 0
+    for (const log of logs) {
+      if (log === undefined || !log.config.cleanupCompact || log.state === 'offline') continue
+      try {
+        const progress = this.#progressOf(log)
+        if (progress.failures >= uncleanableFrom) uncleanable++
+        const plan = planCompaction(log, progress.dirtyStart, clock)
+        if (plan === null) continue
+        ratioMax = Math.max(ratioMax, plan.dirtyRatio)
+        if (!plan.isDue || progress.notBeforeMs > clock.monotonicMs()) continue
+        if (best === null || plan.dirtyRatio > best.plan.dirtyRatio) best = { log, plan }
+      } catch (error) {
+        this.#failed(log, error as Error)
+      }
+    }
+    onLook(ratioMax, uncleanable)
+    return best
+  }
+
+  #progressOf(log: Log): Progress {
+    let progress = this.#progress.get(log)
+    if (progress === undefined) {
+      progress = { dirtyStart: 0, failures: 0, notBeforeMs: Number.NEGATIVE_INFINITY }
+      this.#progress.set(log, progress)
+      progress.dirtyStart = readDirtyStart(this.#options.disk, log.directory)
+    }
+    return progress
+  }
+
+  /** False when it is better to wait before the next look. */
+  async #compact({ log, plan }: Candidate<Log>): Promise<boolean> {
+    const { disk, onPass } = this.#options
+    const progress = this.#progressOf(log)
+    log.reserved = plan.range
+    try {
+      dropUndecided(disk, log.directory)
+      const output = await this.#runTask(log, plan, progress.dirtyStart)
+      await this.#putInPlace(log, plan, output)
+      progress.dirtyStart = output.mapEnd
+      progress.failures = 0
+      writeDirtyStart(disk, log.directory, output.mapEnd)
+      onPass(log, output)
+      return true
+    } catch (error) {
+      this.#drop(log)
+      if (error instanceof Outdated) return false
+      if (this.#isServed(log)) this.#failed(log, error as Error)
+      return true
+    } finally {
+      log.reserved = null
+    }
+  }
+
+  async #runTask(log: Log, plan: CompactionPlan, dirtyStart: number): Promise<CompactionOutput> {
+    const { disk, clock, tasks, mapBytes, bytesPerSecondMax } = this.#options
+    const { directory, config } = log
+    const freeBytes = disk.freeBytes(directory)
+    if (freeBytes < plan.totalBytes) {
+      throw new Error(`it may need ${plan.totalBytes} bytes on disk and ${freeBytes} are free`)
+    }
+    const input: CompactTaskInput = {
+      directory,
+      sources: plan.sources,
+      dirtyStart,
+      mapBytes,
+      nowMs: clock.wallMs(),
+      deleteRetentionMs: config.deleteRetentionMs,
+      segmentBytesMax: config.segmentBytesMax,
+      indexBytesMax: config.indexBytesMax,
+      indexIntervalBytes: config.indexIntervalBytes,
+      remembered: log.windowOffsets(plan.range.endOffset),
+      bytesPerSecondMax,
+    }
+    return (await tasks.run('compact-segments', input)) as CompactionOutput
+  }
+
+  async #putInPlace(log: Log, plan: CompactionPlan, output: CompactionOutput): Promise<void> {
+    const { config } = log
+    let { segments } = plan
+    this.#ensureSame(log, config, segments)
+    const { cleaned, mapEnd } = output
+    if (cleaned.length === 0) return
+    const gapsEnd = Math.max(mapEnd, cleaned.at(-1)!.endOffset)
+    await new Promise<void>((resolve, reject) => {
+      log.marks.moveCleanedEnd(gapsEnd, error => (error === null ? resolve() : reject(error)))
+    })
+    for (const range of cleaned) {
+      this.#ensureSame(log, config, segments)
+      await swapIn(log, range)
+      segments = log.segments.slice(0, segments.length)
+    }
+  }
+}

@@ -1,0 +1,83 @@
+/**
+ * What recovery takes over from the index files of a large segment, so that it need not walk all of it. Owner threads
+ * and recovery tasks.
+ *
+ *   .index      | entry | entry | entry | entry | ...
+ *                                   ^ last one below the proven offset: the batch there is checked, the scan starts at it
+ *
+ * An index is a cache and may be anything: entries out of order, or a batch that is not what its entry says, and the
+ * segment is walked from its start.
+ */
+import type { Disk } from '../../src/contracts/disk.ts'
+import { BatchCursor } from './batch-cursor.ts'
+import { logFilePath, replaceFile, temporaryPath } from './files.ts'
+import type { SegmentIndexes } from './segment-indexes.ts'
+
+/** Walking less than this is not worth a thought. */
+const SKIPPED_BYTES_MIN = 256 * 1024
+const OFFSET_ENTRY_BYTES = 8
+const TIME_ENTRY_BYTES = 12
+
+/** Fills `into` (new, temporary) with the entries below; returns where the scan begins, or null for the start. */
+export function seedIndexes(
+  disk: Disk,
+  directory: string,
+  baseOffset: number,
+  belowOffset: number,
+  into: SegmentIndexes,
+): { readonly position: number; readonly offset: number } | null {
+  try {
+    const entries = disk.readFile(logFilePath(directory, baseOffset, 'index'))
+    const relativeMax = belowOffset - 1 - baseOffset
+    const count = countBelow(entries, OFFSET_ENTRY_BYTES, 0, relativeMax)
+    if (count <= 0) return null
+    const at = (count - 1) * OFFSET_ENTRY_BYTES
+    const lastRelative = entries.readInt32BE(at)
+    const position = entries.readInt32BE(at + 4)
+    if (position < SKIPPED_BYTES_MIN) return null
+    const times = disk.readFile(logFilePath(directory, baseOffset, 'timeindex'))
+    const timeCount = countBelow(times, TIME_ENTRY_BYTES, 8, lastRelative)
+    const lastOffset = baseOffset + lastRelative
+    const path = logFilePath(directory, baseOffset, 'log')
+    const offset = timeCount < 0 ? -1 : baseOffsetOf(disk, path, position, lastOffset)
+    if (offset < baseOffset) return null
+    const timeBytes = times.subarray(0, timeCount * TIME_ENTRY_BYTES)
+    replaceFile(
+      disk,
+      temporaryPath(directory, baseOffset, 'index'),
+      entries.subarray(0, at + OFFSET_ENTRY_BYTES),
+    )
+    replaceFile(disk, temporaryPath(directory, baseOffset, 'timeindex'), timeBytes)
+    if (into.load(Number.MAX_SAFE_INTEGER)) return { position, offset }
+  } catch {
+    // Then the whole segment is walked.
+  }
+  into.clear()
+  return null
+}
+
+/** How many entries have an offset of at most `relativeMax`; -1 when those are not in order. */
+function countBelow(entries: Buffer, size: number, offsetAt: number, relativeMax: number): number {
+  let before = -1
+  let count = 0
+  for (let at = 0; at + size <= entries.length; at += size) {
+    const relative = entries.readInt32BE(at + offsetAt)
+    if (relative > relativeMax) break
+    if (relative <= before) return -1
+    before = relative
+    count++
+  }
+  return count
+}
+
+/** Base offset of the batch at `position`, if it is whole and ends with `lastOffset`; else -1. */
+function baseOffsetOf(disk: Disk, path: string, position: number, lastOffset: number): number {
+  const file = disk.open(path, 'r')
+  try {
+    const cursor = new BatchCursor(64 * 1024).start(file, position, file.sizeBytes())
+    const isRight = cursor.look() === 'batch' && cursor.lastOffset === lastOffset
+    return isRight && cursor.crcMatches() ? cursor.baseOffset : -1
+  } finally {
+    file.close()
+  }
+}

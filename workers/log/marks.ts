@@ -1,0 +1,224 @@
+/**
+ * The file `log-marks` of a log: two offsets that its records cannot tell. Owner thread only.
+ *
+ *   version 1
+ *   log-start 1500           first offset a client may read
+ *   cleaned-end 1200         below it compaction has taken records out: offsets may be missing
+ *   crc32c 39c73bcf          of the lines above
+ *
+ * Replaced as a whole, so that a crash leaves the old one or the new one:
+ *
+ *   write log-marks.new -> sync -> rename -> sync directory -> done
+ *
+ * One replacement is under way at a time; what is asked for meanwhile shares the next one. Without the file the log
+ * starts at its first segment.
+ */
+import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
+import { crc32c } from '../../src/protocol/crc32c.ts'
+import { createEmpty, isExhausted, unlinkIfThere, writeFully } from './files.ts'
+
+const fileName = 'log-marks'
+const newFileName = 'log-marks.new'
+const pattern =
+  /^(version 1\nlog-start (\d{1,16})\ncleaned-end (\d{1,16})\n)crc32c ([0-9a-f]{8})\n$/
+
+export interface MarkOffsets {
+  readonly logStart: number
+  readonly cleanedEnd: number
+}
+
+/** Told once, with null when the mark is durable. */
+export type MarkDone = (error: Error | null) => void
+
+interface Waiting {
+  readonly isMet: (written: MarkOffsets) => boolean
+  readonly done: MarkDone
+}
+
+/** What the file says. `bad`: it is there, and not whole. Throws as the disk does. */
+export function readMarks(disk: Disk, directory: string): MarkOffsets | 'missing' | 'bad' {
+  const path = `${directory}/${fileName}`
+  if (!disk.exists(path)) return 'missing'
+  return decodeMarks(disk.readFile(path)) ?? 'bad'
+}
+
+/** Drops what a replacement that was cut short left. */
+export function removeUnfinishedMarks(disk: Disk, directory: string): void {
+  unlinkIfThere(disk, `${directory}/${newFileName}`)
+}
+
+export function encodeMarks({ logStart, cleanedEnd }: MarkOffsets): Buffer {
+  const text = `version 1\nlog-start ${logStart}\ncleaned-end ${cleanedEnd}\n`
+  return Buffer.from(`${text}crc32c ${checksum(text)}\n`, 'latin1')
+}
+
+function decodeMarks(bytes: Buffer): MarkOffsets | null {
+  const match = pattern.exec(bytes.toString('latin1'))
+  if (match === null || checksum(match[1]) !== match[4]) return null
+  const marks = { logStart: Number(match[2]), cleanedEnd: Number(match[3]) }
+  return Number.isSafeInteger(marks.logStart) && Number.isSafeInteger(marks.cleanedEnd)
+    ? marks
+    : null
+}
+
+function checksum(text: string): string {
+  return crc32c(Buffer.from(text, 'latin1')).toString(16).padStart(8, '0')
+}
+
+/** The marks of one open log. Neither of them ever goes back. */
+export class Marks {
+  readonly #disk: Disk
+  readonly #directory: string
+  /** A sync, or a write for another reason than want of room, has failed: the log goes offline (RELIABILITY P11). */
+  readonly #onFailure: (error: Error) => void
+  #durable: MarkOffsets
+  #wanted: MarkOffsets
+  #waiting: Waiting[] = []
+  #state: 'idle' | 'writing' | 'stopped' = 'idle'
+  #isInFlight = false
+  readonly #settling: (() => void)[] = []
+
+  constructor(
+    disk: Disk,
+    directory: string,
+    marks: MarkOffsets,
+    onFailure: (error: Error) => void,
+  ) {
+    this.#disk = disk
+    this.#directory = directory
+    this.#durable = marks
+    this.#wanted = marks
+    this.#onFailure = onFailure
+  }
+
+  /** As it is on disk. */
+  get logStart(): number {
+    return this.#durable.logStart
+  }
+
+  /** As it is on disk. */
+  get cleanedEnd(): number {
+    return this.#durable.cleanedEnd
+  }
+
+  /** `done` comes once a file with this mark or a later one is durable: at once when it is already. */
+  moveLogStart(offset: number, done: MarkDone): void {
+    const logStart = Math.max(this.#wanted.logStart, offset)
+    this.#move({ ...this.#wanted, logStart }, ({ logStart: written }) => written >= offset, done)
+  }
+
+  /** As `moveLogStart`. To be done before a file with gaps replaces another. */
+  moveCleanedEnd(offset: number, done: MarkDone): void {
+    const cleanedEnd = Math.max(this.#wanted.cleanedEnd, offset)
+    const isMet = ({ cleanedEnd: written }: MarkOffsets): boolean => written >= offset
+    this.#move({ ...this.#wanted, cleanedEnd }, isMet, done)
+  }
+
+  /** Writes the file although no mark moved: the one on disk is bad. */
+  rewrite(): void {
+    if (this.#state === 'idle') this.#start()
+  }
+
+  #move(wanted: MarkOffsets, isMet: Waiting['isMet'], done: MarkDone): void {
+    if (isMet(this.#durable)) {
+      done(null)
+      return
+    }
+    if (this.#state === 'stopped') {
+      done(new Error('the log takes no more changes'))
+      return
+    }
+    this.#wanted = wanted
+    this.#waiting.push({ isMet, done })
+    if (this.#state === 'idle') this.#start()
+  }
+
+  #start(): void {
+    this.#state = 'writing'
+    const written = this.#wanted
+    let file: DiskFile | null = null
+    try {
+      file = createEmpty(this.#disk, `${this.#directory}/${newFileName}`)
+      writeFully(file, encodeMarks(written), 0)
+      const open = file
+      this.#isInFlight = true
+      file.startSync(error => {
+        open.close()
+        this.#synced(written, error)
+      })
+    } catch (error) {
+      this.#isInFlight = false
+      file?.close()
+      this.#failed(error as Error, !isExhausted(error as Error))
+    }
+  }
+
+  #synced(written: MarkOffsets, error: Error | null): void {
+    this.#isInFlight = false
+    if (this.#state === 'stopped') this.#settled()
+    else if (error !== null) this.#failed(error, true)
+    else this.#rename(written)
+  }
+
+  #rename(written: MarkOffsets): void {
+    const directory = this.#directory
+    try {
+      this.#disk.rename(`${directory}/${newFileName}`, `${directory}/${fileName}`)
+      this.#isInFlight = true
+      this.#disk.startSyncDirectory(directory, error => this.#directorySynced(written, error))
+    } catch (error) {
+      this.#isInFlight = false
+      this.#failed(error as Error, true)
+    }
+  }
+
+  #directorySynced(written: MarkOffsets, error: Error | null): void {
+    this.#isInFlight = false
+    if (this.#state === 'stopped') this.#settled()
+    else if (error !== null) this.#failed(error, true)
+    else this.#succeeded(written)
+  }
+
+  #succeeded(written: MarkOffsets): void {
+    this.#state = 'idle'
+    this.#durable = written
+    const met = this.#waiting.filter(({ isMet }) => isMet(written))
+    this.#waiting = this.#waiting.filter(({ isMet }) => !isMet(written))
+    if (this.#waiting.length > 0) this.#start()
+    for (const { done } of met) done(null)
+    this.#settled()
+  }
+
+  /** Final: nothing of this log is written any more. Else what was asked for is given up, and may be asked for again. */
+  #failed(error: Error, isFinal: boolean): void {
+    this.#wanted = this.#durable
+    const failed = this.#waiting.splice(0)
+    this.#state = isFinal ? 'stopped' : 'idle'
+    for (const { done } of failed) done(error)
+    if (isFinal) this.#onFailure(error)
+    this.#settled()
+  }
+
+  /** No replacement starts any more; those who wait for one are told. */
+  stop(): void {
+    if (this.#state === 'stopped') return
+    this.#state = 'stopped'
+    const closed = new Error('the log was closed')
+    for (const { done } of this.#waiting.splice(0)) done(closed)
+  }
+
+  get isSyncing(): boolean {
+    return this.#isInFlight
+  }
+
+  /** Resolves when no replacement is under way. */
+  settled(): Promise<void> {
+    if (!this.#isInFlight) return Promise.resolve()
+    return new Promise(resolve => this.#settling.push(resolve))
+  }
+
+  #settled(): void {
+    if (this.#isInFlight) return
+    for (const tell of this.#settling.splice(0)) tell()
+  }
+}

@@ -1,0 +1,266 @@
+/**
+ * Lets the oldest records of one log go: by age, by size, and because a client deleted them. Owner thread only.
+ *
+ *   base 0      base 500     base 1000    base 1500
+ *   | sealed    | sealed     | sealed     | active        only whole sealed segments below F, oldest first
+ *          planLogStart = 1000 ^
+ *
+ *   log-marks durable -> offsets.logStart published -> files unlinked, oldest first, directory synced
+ *
+ * Whoever crashes in between finds segments below the log start at open and drops them. Ages count from the broker's
+ * append, never from what clients stamp, and a segment is old only when the wall clock and the monotonic clock agree
+ * (RELIABILITY P13, 2.4): a clock that jumps deletes nothing.
+ */
+import type { Clock } from '../../src/contracts/clock.ts'
+import type { DeletedRecords } from '../../src/contracts/control.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
+import type { LogConfig } from '../../src/contracts/log-config.ts'
+import { Errors } from '../../src/protocol/errors.ts'
+import { logFilePath, unlinkIfThere } from './files.ts'
+import type { LogState } from './log-options.ts'
+import type { Marks } from './marks.ts'
+import type { LogOffsets } from './offsets.ts'
+import type { Segment } from './segment.ts'
+import type { SwapRange } from './swap.ts'
+
+/** Of a log's bytes, per pass, by age. Even when all clocks lie there is time to notice. */
+const AGED_SHARE_MAX = 0.1
+/** Segments unlinked in one go: a few milliseconds. */
+const SWEEP_MAX = 16
+
+export interface RetentionFacts {
+  /** Of all segments, ascending; the last one is the active segment. */
+  readonly baseOffsets: readonly number[]
+  readonly logStart: number
+  /** Everything below is synced. */
+  readonly recoveryPoint: number
+  /** Infinity for no limit. */
+  readonly retentionBytes: number
+  /** Offsets that compaction is about to replace. */
+  readonly reserved: SwapRange | null
+  sizeBytes(index: number): number
+  /** Asked for the oldest segments only, until one is not. */
+  isAged(index: number): boolean
+}
+
+/** Where the log shall start, so that segments too old or too many for its settings lie below. Changes nothing. */
+export function planLogStart(facts: RetentionFacts): number {
+  const { baseOffsets, recoveryPoint, retentionBytes, reserved } = facts
+  const sealedCount = baseOffsets.length - 1
+  let first = 0
+  while (first < sealedCount && baseOffsets[first + 1] <= facts.logStart) first++
+  if (first === sealedCount) return facts.logStart
+  if (retentionBytes === Number.POSITIVE_INFINITY && !facts.isAged(first)) return facts.logStart
+  let totalBytes = 0
+  for (let index = first; index <= sealedCount; index++) totalBytes += facts.sizeBytes(index)
+  let excessBytes = totalBytes - retentionBytes
+  let agedBytes = 0
+  let logStart = facts.logStart
+  for (let index = first; index < sealedCount; index++) {
+    const endOffset = baseOffsets[index + 1]
+    if (endOffset > recoveryPoint) break
+    if (reserved !== null && endOffset > reserved.baseOffset) break
+    const bytes = facts.sizeBytes(index)
+    if (excessBytes < bytes) {
+      const fits = agedBytes === 0 || agedBytes + bytes <= totalBytes * AGED_SHARE_MAX
+      if (!fits || !facts.isAged(index)) break
+      agedBytes += bytes
+    }
+    excessBytes -= bytes
+    logStart = endOffset
+  }
+  return logStart
+}
+
+/** The log as its retention sees it. */
+export interface Retained {
+  readonly offsets: LogOffsets
+  readonly segments: Segment[]
+  readonly active: Segment
+  readonly config: LogConfig
+  readonly state: LogState
+  readonly reserved: SwapRange | null
+  /** Seals the active segment, if it can be done now. */
+  roll(): void
+  /** The segment's bytes and name are synced, and what its producers sent last is noted down elsewhere. */
+  isExpendable(segment: Segment, endOffset: number): boolean
+  /** `offsets.logStart` moved: tell everybody. */
+  logStartMoved(): void
+  segmentRemoved(bytes: number): void
+  syncFailed(error: Error): void
+}
+
+export class Retention {
+  readonly #log: Retained
+  readonly #disk: Disk
+  readonly #clock: Clock
+  readonly #directory: string
+  readonly #marks: Marks
+  readonly #openedWallMs: number
+  readonly #openedMonotonicMs: number
+  #syncsInFlight = 0
+  readonly #settling: (() => void)[] = []
+
+  constructor(
+    log: Retained,
+    env: { readonly disk: Disk; readonly clock: Clock },
+    directory: string,
+    marks: Marks,
+  ) {
+    this.#log = log
+    this.#disk = env.disk
+    this.#clock = env.clock
+    this.#directory = directory
+    this.#marks = marks
+    this.#openedWallMs = env.clock.wallMs()
+    this.#openedMonotonicMs = env.clock.monotonicMs()
+  }
+
+  /**
+   * One look at the log. What is to go leaves in the background; true when `sweep` shall be called soon for the rest.
+   * Throws as the disk does.
+   */
+  pass(isClockTrusted: boolean): boolean {
+    const { offsets, state, config } = this.#log
+    if (state === 'offline') return false
+    this.#maybeRoll(isClockTrusted)
+    if (config.cleanupDelete) {
+      const logStart = this.#plan(isClockTrusted)
+      if (logStart > offsets.logStart) {
+        this.#marks.moveLogStart(logStart, error => {
+          if (error === null) this.#moved()
+        })
+      }
+    }
+    return this.sweep()
+  }
+
+  #plan(isClockTrusted: boolean): number {
+    const { offsets, segments, config, reserved } = this.#log
+    return planLogStart({
+      baseOffsets: segments.map(({ baseOffset }) => baseOffset),
+      logStart: offsets.logStart,
+      recoveryPoint: offsets.recoveryPoint,
+      retentionBytes: config.retentionBytes,
+      reserved,
+      sizeBytes: index => segments[index].sizeBytes,
+      isAged: index => isClockTrusted && this.#isAged(segments[index]),
+    })
+  }
+
+  #isAged(segment: Segment): boolean {
+    const { retentionMs } = this.#log.config
+    return retentionMs !== Number.POSITIVE_INFINITY && this.#ageMs(segment) >= retentionMs
+  }
+
+  /** Since the last append, by the clock that says less. */
+  #ageMs(segment: Segment): number {
+    const wallMs = this.#clock.wallMs()
+    const monotonicMs = this.#clock.monotonicMs()
+    if (segment.lastAppendWallMs >= 0) {
+      return Math.min(
+        wallMs - segment.lastAppendWallMs,
+        monotonicMs - segment.lastAppendMonotonicMs,
+      )
+    }
+    // Of an earlier process: the file's time, with the clock's word for it when the log was opened and since.
+    const openMs = monotonicMs - this.#openedMonotonicMs
+    const { modifiedMs } = segment
+    return Math.min(wallMs - modifiedMs, this.#openedWallMs - modifiedMs + openMs)
+  }
+
+  /** Records that nobody adds to any more grow old as well: their segment is sealed first. */
+  #maybeRoll(isClockTrusted: boolean): void {
+    const { active, config, offsets } = this.#log
+    if (active.sizeBytes === 0) return
+    const isDeleted = offsets.logStart === offsets.logEnd
+    const isFull = this.#clock.monotonicMs() - active.bornMs >= config.segmentAgeMsMax
+    const isAged = config.cleanupDelete && isClockTrusted && this.#isAged(active)
+    if (isDeleted || isFull || isAged) this.#log.roll()
+  }
+
+  /**
+   * Moves the log start up to `beforeOffset` (-1: the high watermark). `done` comes once that is durable, or at once
+   * when there is nothing to do. Errors: OFFSET_OUT_OF_RANGE, POLICY_VIOLATION (a topic that is only compacted),
+   * KAFKA_STORAGE_ERROR.
+   */
+  deleteRecords(beforeOffset: number, done: (result: DeletedRecords) => void): void {
+    const { offsets, config, state } = this.#log
+    const answer = (error: number): void => {
+      done({ error, logStartOffset: error === Errors.NONE ? offsets.logStart : -1 })
+    }
+    const target = beforeOffset === -1 ? offsets.highWatermark : beforeOffset
+    if (state === 'offline') answer(Errors.KAFKA_STORAGE_ERROR)
+    else if (!config.cleanupDelete) answer(Errors.POLICY_VIOLATION)
+    else if (target < 0 || target > offsets.highWatermark) answer(Errors.OFFSET_OUT_OF_RANGE)
+    else if (target <= offsets.logStart) answer(Errors.NONE)
+    else {
+      this.#marks.moveLogStart(target, error => {
+        if (error === null) this.#moved()
+        answer(error === null ? Errors.NONE : Errors.KAFKA_STORAGE_ERROR)
+      })
+    }
+  }
+
+  #moved(): void {
+    const { offsets, state } = this.#log
+    if (this.#marks.logStart <= offsets.logStart) return
+    offsets.logStartMoved(this.#marks.logStart)
+    this.#log.logStartMoved()
+    if (state === 'offline') return
+    try {
+      this.sweep()
+    } catch {
+      // The next pass tries again, and says why if it fails as well.
+    }
+  }
+
+  /** Removes segments that lie wholly below the log start. True when some are left. Throws as the disk does. */
+  sweep(): boolean {
+    const { segments, offsets, state, reserved } = this.#log
+    if (state === 'offline') return false
+    let removed = 0
+    let isMore = false
+    try {
+      while (segments.length > 1 && segments[1].baseOffset <= offsets.logStart) {
+        const [segment] = segments
+        const endOffset = segments[1].baseOffset
+        isMore = removed === SWEEP_MAX || !this.#log.isExpendable(segment, endOffset)
+        if (isMore) break
+        if (reserved !== null && endOffset > reserved.baseOffset) break
+        this.#remove(segment)
+        segments.shift()
+        removed++
+      }
+    } finally {
+      if (removed > 0) this.#syncDirectory()
+    }
+    return isMore
+  }
+
+  #remove(segment: Segment): void {
+    const bytes = segment.sizeBytes
+    unlinkIfThere(this.#disk, logFilePath(this.#directory, segment.baseOffset, 'snapshot'))
+    segment.remove()
+    this.#log.segmentRemoved(bytes)
+  }
+
+  #syncDirectory(): void {
+    this.#syncsInFlight++
+    this.#disk.startSyncDirectory(this.#directory, error => {
+      this.#syncsInFlight--
+      if (error !== null) this.#log.syncFailed(error)
+      if (this.#syncsInFlight === 0) for (const tell of this.#settling.splice(0)) tell()
+    })
+  }
+
+  get isSyncing(): boolean {
+    return this.#syncsInFlight > 0
+  }
+
+  /** Resolves when no sync is in flight. */
+  settled(): Promise<void> {
+    if (!this.isSyncing) return Promise.resolve()
+    return new Promise(resolve => this.#settling.push(resolve))
+  }
+}

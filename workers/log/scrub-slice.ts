@@ -1,0 +1,73 @@
+/**
+ * Computes the checksums of some of a segment's batches. Pool threads, and the simulation.
+ *
+ *   | checked before | slice: headers, order, CRC | later slices |  still being written |
+ *                    ^ position                   ^ result.position                     ^ limitBytes
+ *
+ * A slice that is not well is followed by a look at the whole segment, which finds where it is readable again.
+ */
+
+import type { Disk } from '../../src/contracts/disk.ts'
+import type { ScrubbedRange, ScrubInput, ScrubResult } from '../../src/contracts/scrub.ts'
+import { BatchCursor } from './batch-cursor.ts'
+import { scanSegment } from './scan-segment.ts'
+
+/** Large enough for the default largest batch, so that its CRC is computed in one go. */
+const WINDOW_BYTES = 1024 * 1024 + 64 * 1024
+
+/** Throws as the disk does. */
+export function scrubSlice(disk: Disk, input: ScrubInput): ScrubResult {
+  const { path, limitBytes, gapsBelowOffset, sliceBytes } = input
+  const file = disk.open(path, 'r')
+  try {
+    const windowBytes = Math.min(WINDOW_BYTES, Math.max(64 * 1024, limitBytes - input.position))
+    const cursor = new BatchCursor(windowBytes).start(file, input.position, limitBytes)
+    const end = Math.min(limitBytes, input.position + sliceBytes)
+    let { nextOffset } = input
+    // A file that became shorter is as bad as one whose bytes changed.
+    let isWell = file.sizeBytes() >= limitBytes
+    while (isWell && cursor.position < end) {
+      isWell =
+        cursor.look() === 'batch' &&
+        isNext(cursor, nextOffset, gapsBelowOffset) &&
+        cursor.crcMatches()
+      if (!isWell) break
+      nextOffset = cursor.lastOffset + 1
+      cursor.moveTo(cursor.position + cursor.batchBytes)
+    }
+    if (isWell) return { position: cursor.position, nextOffset, rotten: null }
+  } finally {
+    file.close()
+  }
+  return { position: limitBytes, nextOffset: input.nextOffset, rotten: rottenRanges(disk, input) }
+}
+
+function isNext(cursor: BatchCursor, expected: number, gapsBelowOffset: number): boolean {
+  const { baseOffset } = cursor
+  return baseOffset === expected || (baseOffset > expected && baseOffset <= gapsBelowOffset)
+}
+
+function rottenRanges(disk: Disk, input: ScrubInput): ScrubbedRange[] {
+  const rotten: ScrubbedRange[] = []
+  const scan = scanSegment({
+    disk,
+    path: input.path,
+    firstOffset: input.baseOffset,
+    provenOffset: Number.MAX_SAFE_INTEGER,
+    checkFromOffset: 0,
+    gapsBelowOffset: input.gapsBelowOffset,
+    limitBytes: input.limitBytes,
+    onBatch: () => {},
+    onRot: range => rotten.push(range),
+  })
+  if (scan.fileBytes < input.limitBytes) {
+    const { fileBytes, nextOffset: firstOffset } = scan
+    rotten.push({
+      startPosition: fileBytes,
+      endPosition: input.limitBytes,
+      firstOffset,
+      nextOffset: -1,
+    })
+  }
+  return rotten
+}

@@ -1,0 +1,100 @@
+/**
+ * Replaces the records of a range of offsets by one new file, so that a crash leaves the old ones or the new one and
+ * never a mix. Owner threads; the steps of a decided swap are repeated at open, before anything is judged.
+ *
+ *   <base20>-<end20>.log.cleaned     being written, undecided: dropped at open
+ *   <base20>-<end20>.log.swap        decided: stands for all records of [base, end)
+ *
+ *   write .cleaned, sync it -> rename to .swap, sync directory     (the decision)
+ *     -> unlink the old segments of the range but <base>.log, and all indexes of the range, sync directory
+ *     -> rename .swap to <base20>.log, which replaces the old one, sync directory
+ *
+ * Each step may be done again: what it does has happened or has not. A tail that is copied forward after an unclean
+ * stop (copy-forward.ts) needs no decision, its new file holds what the old one holds: it is renamed in one step.
+ */
+import type { Disk } from '../../src/contracts/disk.ts'
+import { fileName, listLog, logFilePath, unlinkIfThere } from './files.ts'
+
+/** Offsets [baseOffset, endOffset). */
+export interface SwapRange {
+  readonly baseOffset: number
+  readonly endOffset: number
+}
+
+export type SwapStage = 'cleaned' | 'swap'
+
+const pattern = /^(\d{20})-(\d{20})\.log\.(cleaned|swap)$/
+
+export function swapFileName(range: SwapRange, stage: SwapStage): string {
+  const base = fileName(range.baseOffset, 'log').slice(0, 20)
+  return `${base}-${fileName(range.endOffset, 'log')}.${stage}`
+}
+
+/** Work in progress of the range; the indexes of it, if any, are caches with other names. */
+export function cleanedPath(directory: string, range: SwapRange): string {
+  return `${directory}/${swapFileName(range, 'cleaned')}`
+}
+
+export function swapPath(directory: string, range: SwapRange): string {
+  return `${directory}/${swapFileName(range, 'swap')}`
+}
+
+/** Null for every other name. */
+export function parseSwapName(name: string): (SwapRange & { readonly stage: SwapStage }) | null {
+  const match = pattern.exec(name)
+  if (match === null) return null
+  const [baseOffset, endOffset] = [Number(match[1]), Number(match[2])]
+  const isSane = Number.isSafeInteger(endOffset) && baseOffset <= endOffset
+  return isSane ? { baseOffset, endOffset, stage: match[3] as SwapStage } : null
+}
+
+/**
+ * Second step: removes what the decided swap replaces, except `<base>.log` itself, and the indexes of all of it. The
+ * directory must be synced afterwards.
+ */
+export function unlinkReplaced(disk: Disk, directory: string, range: SwapRange): void {
+  const { baseOffset, endOffset } = range
+  for (const old of listLog(disk, directory).log) {
+    if (old < baseOffset || (old >= endOffset && old !== baseOffset)) continue
+    unlinkIfThere(disk, logFilePath(directory, old, 'index'))
+    unlinkIfThere(disk, logFilePath(directory, old, 'timeindex'))
+    if (old !== baseOffset) disk.unlink(logFilePath(directory, old, 'log'))
+  }
+  // A crash may have left them without their segment.
+  unlinkIfThere(disk, logFilePath(directory, baseOffset, 'index'))
+  unlinkIfThere(disk, logFilePath(directory, baseOffset, 'timeindex'))
+}
+
+/** Third step: the new file takes its place. The directory must be synced afterwards. */
+export function putSwapInPlace(disk: Disk, directory: string, range: SwapRange): void {
+  disk.rename(swapPath(directory, range), logFilePath(directory, range.baseOffset, 'log'))
+}
+
+/** All steps behind the decision, blocking. */
+export function finishSwap(disk: Disk, directory: string, range: SwapRange): void {
+  unlinkReplaced(disk, directory, range)
+  disk.syncDirectory(directory)
+  putSwapInPlace(disk, directory, range)
+  disk.syncDirectory(directory)
+}
+
+/**
+ * At open: finishes what was decided and drops what was not. Returns how many swaps were finished. Throws as the disk
+ * does; nothing may be read then. A decision that a crash made visible without its sync counts: its file was synced.
+ */
+export function finishSwaps(disk: Disk, directory: string, names = disk.list(directory)): number {
+  let finished = 0
+  for (const name of names) {
+    const found = parseSwapName(name)
+    if (found === null) continue
+    if (found.stage === 'cleaned') {
+      disk.unlink(`${directory}/${name}`)
+      continue
+    }
+    // The rename may be known to this process only: the old files must not go before it is durable.
+    disk.syncDirectory(directory)
+    finishSwap(disk, directory, found)
+    finished++
+  }
+  return finished
+}

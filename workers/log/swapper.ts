@@ -1,0 +1,146 @@
+/**
+ * Puts a finished `.cleaned` file in the place of the segments of its range while the log is served (swap.ts tells the
+ * steps and what a crash leaves). Owner thread only; syncs are started, never awaited in place.
+ *
+ *   rename to .swap | sync directory | readers change over, unlink the old | sync directory | rename to .log | sync | done
+ *                                   ^ decided
+ *
+ * Readers use the old files up to the decision and the new one from then on, under whatever name it has. Any failure
+ * takes the log offline (RELIABILITY P11): memory and disk agree up to the step that failed, and the next open does the
+ * rest.
+ */
+import type { Disk } from '../../src/contracts/disk.ts'
+import { cleanedIndexPath } from './compaction/cleaned-file.ts'
+import type { LogState } from './log-options.ts'
+import { Segment, type SegmentPaths, segmentPaths } from './segment.ts'
+import { cleanedPath, putSwapInPlace, type SwapRange, swapPath, unlinkReplaced } from './swap.ts'
+
+/** The log as its swapper sees it. */
+export interface Swapped {
+  readonly segments: Segment[]
+  readonly state: LogState
+  /** From now on `segment` stands for the `old` ones. */
+  segmentsReplaced(old: readonly Segment[], segment: Segment): void
+  syncFailed(error: Error): void
+}
+
+/** Told once: null when the file is in its place. */
+export type SwapDone = (error: Error | null) => void
+
+export class Swapper {
+  readonly #log: Swapped
+  readonly #disk: Disk
+  readonly #directory: string
+  #isSyncing = false
+  #isStopped = false
+  #done: SwapDone | null = null
+  readonly #settling: (() => void)[] = []
+
+  constructor(log: Swapped, disk: Disk, directory: string) {
+    this.#log = log
+    this.#disk = disk
+    this.#directory = directory
+  }
+
+  /**
+   * Starts a swap; one at a time. The task has written and synced the file, its indexes lie beside it, and `log-marks`
+   * says that there may be gaps.
+   */
+  start(range: SwapRange, indexIntervalBytes: number, done: SwapDone): void {
+    this.#done = done
+    this.#step(() => {
+      this.#disk.rename(cleanedPath(this.#directory, range), swapPath(this.#directory, range))
+      this.#sync(() => this.#decided(range, indexIntervalBytes))
+    })
+  }
+
+  #decided(range: SwapRange, indexIntervalBytes: number): void {
+    const { baseOffset } = range
+    const paths: SegmentPaths = {
+      log: swapPath(this.#directory, range),
+      index: cleanedIndexPath(this.#directory, range, 'index'),
+      timeindex: cleanedIndexPath(this.#directory, range, 'timeindex'),
+    }
+    const interval = indexIntervalBytes
+    const gapsBelow = range.endOffset
+    const segment = new Segment(
+      this.#disk,
+      this.#directory,
+      baseOffset,
+      interval,
+      gapsBelow,
+      paths,
+    )
+    this.#changeOver(range, segment)
+    unlinkReplaced(this.#disk, this.#directory, range)
+    this.#sync(() => {
+      putSwapInPlace(this.#disk, this.#directory, range)
+      const final = segmentPaths(this.#directory, baseOffset)
+      for (const kind of ['index', 'timeindex'] as const) {
+        if (this.#disk.exists(paths[kind])) this.#disk.rename(paths[kind], final[kind])
+      }
+      segment.movedTo(final)
+      this.#sync(() => this.#finish(null))
+    })
+  }
+
+  #changeOver({ baseOffset, endOffset }: SwapRange, segment: Segment): void {
+    const { segments } = this.#log
+    const first = segments.findIndex(old => old.baseOffset >= baseOffset)
+    const behind = segments.findIndex(old => old.baseOffset >= endOffset)
+    const replaced = segments.splice(first, behind - first, segment)
+    for (const old of replaced) {
+      segment.lastAppendWallMs = Math.max(segment.lastAppendWallMs, old.lastAppendWallMs)
+      const monotonicMs = Math.max(segment.lastAppendMonotonicMs, old.lastAppendMonotonicMs)
+      segment.lastAppendMonotonicMs = monotonicMs
+      old.closeFile()
+    }
+    this.#log.segmentsReplaced(replaced, segment)
+  }
+
+  #sync(next: () => void): void {
+    this.#isSyncing = true
+    this.#disk.startSyncDirectory(this.#directory, error => {
+      this.#isSyncing = false
+      this.#step(() => {
+        if (error !== null) throw error
+        next()
+      })
+      if (!this.#isSyncing) for (const tell of this.#settling.splice(0)) tell()
+    })
+  }
+
+  /** Does nothing more for a log that is closed or offline: the next open goes on from what is on disk. */
+  #step(act: () => void): void {
+    if (this.#isStopped || this.#log.state === 'offline') {
+      this.#finish(new Error('the log takes no more changes'))
+      return
+    }
+    try {
+      act()
+    } catch (error) {
+      this.#log.syncFailed(error as Error)
+      this.#finish(error as Error)
+    }
+  }
+
+  #finish(error: Error | null): void {
+    const done = this.#done
+    this.#done = null
+    done?.(error)
+  }
+
+  get isSyncing(): boolean {
+    return this.#isSyncing
+  }
+
+  /** Resolves when no sync is in flight. */
+  settled(): Promise<void> {
+    if (!this.#isSyncing) return Promise.resolve()
+    return new Promise(resolve => this.#settling.push(resolve))
+  }
+
+  stop(): void {
+    this.#isStopped = true
+  }
+}

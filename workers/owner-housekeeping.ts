@@ -1,0 +1,43 @@
+/** Wires the housekeeping of one owner thread to its logs, its metrics and the broker's log lines. */
+import type { OwnerBoot } from '../src/contracts/owner-boot.ts'
+import { Metric } from '../src/metrics.ts'
+import { ClockTrust } from './clock-trust.ts'
+import { Housekeeping } from './housekeeping.ts'
+import type { PartitionLog } from './log/log.ts'
+import type { LogEnv, OwnerLoop } from './owner-loop.ts'
+import { logLine } from './publisher.ts'
+
+/** Written every five seconds while anything changes: the last time the broker was seen alive. */
+const checkpointName = 'recovery-point-offset-checkpoint'
+
+export function ownerHousekeeping(boot: OwnerBoot, loop: OwnerLoop): Housekeeping<PartitionLog> {
+  const { env, metrics, logs } = loop
+  const { clock } = env
+  const trust = new ClockTrust({
+    clock,
+    lastSeenWallMs: lastSeenWallMs(env, boot.settings.dataDirectory),
+    onPause(reason, pauseMs) {
+      // The clocks are the same for all owners: one of them tells.
+      if (boot.ownerIndex > 0) return
+      const msg = `no records are deleted by age for ${pauseMs / 60_000} minutes: ${reason}`
+      logLine(clock, 'warn', { msg })
+    },
+  })
+  return new Housekeeping({
+    clock,
+    settings: boot.settings,
+    logs,
+    trust,
+    onTrust: isTrusted => metrics.set(Metric.retentionPaused, isTrusted ? 0 : 1),
+    onError(log, error) {
+      const what = log === null ? 'compaction' : 'retention'
+      const msg = `${what} failed, it is tried again later: ${error.message}`
+      logLine(clock, 'error', { partition: log?.name, msg })
+    },
+  })
+}
+
+function lastSeenWallMs({ disk }: LogEnv, dataDirectory: string): number | null {
+  const path = `${dataDirectory}/${checkpointName}`
+  return disk.exists(path) ? disk.modifiedMs(path) : null
+}

@@ -1,0 +1,8 @@
+/** Task: checks a slice of one segment's batches (RELIABILITY P12). Pool thread; reads only. */
+import type { ScrubInput, ScrubResult } from '../../src/contracts/scrub.ts'
+import { realDisk } from '../disk.ts'
+import { scrubSlice } from '../log/scrub-slice.ts'
+
+export default function scrub(input: ScrubInput): ScrubResult {
+  return scrubSlice(realDisk, input)
+}
