@@ -263,6 +263,42 @@ export const metricRows = {
     type: 'counter',
     help: 'Bytes recovery cut off torn tails',
   },
+  compactions: {
+    name: 'compactions_total',
+    type: 'counter',
+    help: 'Compaction passes over a log that came to their end',
+  },
+  compactionReadBytes: {
+    name: 'compaction_read_bytes_total',
+    type: 'counter',
+    help: 'Bytes of segment files read by compaction',
+  },
+  compactionWrittenBytes: {
+    name: 'compaction_written_bytes_total',
+    type: 'counter',
+    help: 'Bytes of segment files written by compaction',
+  },
+  compactedRecords: {
+    name: 'compacted_records_total',
+    type: 'counter',
+    help: 'Records removed by compaction',
+  },
+  compactionFailures: {
+    name: 'compaction_failures_total',
+    type: 'counter',
+    help: 'Compaction passes that failed; the log stays as it was',
+  },
+  uncleanableLogs: {
+    name: 'uncleanable_logs',
+    type: 'gauge',
+    help: 'Logs whose compaction has failed several times in a row',
+  },
+  dirtyRatioMax: {
+    name: 'dirty_ratio_max',
+    type: 'gauge',
+    help: 'Largest share of a log waiting for compaction, by thread',
+    perThread: true,
+  },
   // Every thread
   doorbells: {
     name: 'doorbells_total',

@@ -11,6 +11,7 @@ import type {
   PartitionPlace,
   PartitionSpec,
 } from '../src/contracts/control.ts'
+import type { Disk } from '../src/contracts/disk.ts'
 import type { LogConfig } from '../src/contracts/log-config.ts'
 import { Metric } from '../src/metrics.ts'
 import { Errors } from '../src/protocol/errors.ts'
@@ -76,7 +77,7 @@ export class OwnerControlPlane implements OwnerControl {
     if (log?.generation !== generation) {
       return { error: Errors.NOT_LEADER_OR_FOLLOWER, logStartOffset: -1 }
     }
-    return await new Promise(resolve => log.deleteRecords(beforeOffset, resolve))
+    return await new Promise(resolve => log.retention.deleteRecords(beforeOffset, resolve))
   }
 
   async describe(slots: readonly number[]): Promise<PartitionDescription[]> {
@@ -108,6 +109,7 @@ export class OwnerControlPlane implements OwnerControl {
   #open(spec: PartitionSpec, failed?: PartitionLog): OpenedPartition {
     try {
       assert(this.#loop.logs[spec.slot] === failed, `slot ${spec.slot} has a log already`)
+      refuseIfGone(this.#loop.env.disk, spec)
       const log = PartitionLog.open({
         spec,
         env: this.#loop.env,
@@ -118,6 +120,7 @@ export class OwnerControlPlane implements OwnerControl {
           this.#loop.metrics.add(Metric.segmentBytesDeleted, bytes)
         },
       })
+      refuseIfShort(log, spec)
       failed?.close({ clean: false })
       this.#loop.adopt(log, `${spec.topic}-${spec.partition}`)
       const { logStart, logEnd } = log.offsets
@@ -141,4 +144,22 @@ export class OwnerControlPlane implements OwnerControl {
       }
     }
   }
+}
+
+/** A log that this process has seen flushed is not begun anew when its files are gone: nobody would know of the loss. */
+function refuseIfGone(disk: Disk, { directory, flushedOffset }: PartitionSpec): void {
+  if (flushedOffset <= 0) return
+  const isThere = disk.exists(directory) && disk.list(directory).some(name => name.includes('.log'))
+  if (isThere) return
+  throw new Error(`the files in ${directory} are gone: restore them, or delete the topic`)
+}
+
+/** Offsets that were acknowledged as durable must not be given out again. */
+function refuseIfShort(log: PartitionLog, { directory, flushedOffset }: PartitionSpec): void {
+  const { logEnd } = log.offsets
+  if (logEnd >= flushedOffset) return
+  log.close({ clean: false })
+  throw new Error(
+    `${directory} ends at offset ${logEnd}, but ${flushedOffset} was flushed: records are missing`,
+  )
 }

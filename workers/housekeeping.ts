@@ -25,10 +25,12 @@ const FIRST_PASS_MS_MAX = 30_000
 /** A log as housekeeping sees it: PartitionLog. */
 export interface KeptLog {
   readonly slot: number
-  /** Lets go what is too old or too much; true when `sweep` shall go on with it. */
-  retain(isClockTrusted: boolean): boolean
-  sweep(): boolean
-  expireProducers(idleMsMax: number): void
+  /** See Retention. */
+  readonly retention: {
+    pass(isClockTrusted: boolean): boolean
+    sweep(): boolean
+    expireProducers(idleMsMax: number): void
+  }
 }
 
 /** A chore with a pace of its own, as the scrub. */
@@ -117,8 +119,8 @@ export class Housekeeping<Log extends KeptLog> {
   #retain(log: Log, isTrusted: boolean): void {
     const { settings, onError } = this.#options
     try {
-      if (log.retain(isTrusted)) this.#unswept.push(log)
-      log.expireProducers(settings.producerIdleMsMax)
+      if (log.retention.pass(isTrusted)) this.#unswept.push(log)
+      log.retention.expireProducers(settings.producerIdleMsMax)
     } catch (error) {
       onError(log, error as Error)
     }
@@ -135,7 +137,7 @@ export class Housekeeping<Log extends KeptLog> {
       }
       if (logs[log.slot] !== log) continue
       try {
-        if (log.sweep()) left.push(log)
+        if (log.retention.sweep()) left.push(log)
       } catch (error) {
         onError(log, error as Error)
       }

@@ -4,6 +4,7 @@ import { Metric } from '../src/metrics.ts'
 import { ClockTrust } from './clock-trust.ts'
 import { Housekeeping } from './housekeeping.ts'
 import type { PartitionLog } from './log/log.ts'
+import { ownerCompaction } from './owner-compaction.ts'
 import type { LogEnv, OwnerLoop } from './owner-loop.ts'
 import { logLine } from './publisher.ts'
 
@@ -23,7 +24,9 @@ export function ownerHousekeeping(boot: OwnerBoot, loop: OwnerLoop): Housekeepin
       logLine(clock, 'warn', { msg })
     },
   })
+  const compactor = ownerCompaction(boot, loop, () => trust.look())
   return new Housekeeping({
+    compactPass: () => compactor.pass(),
     clock,
     settings: boot.settings,
     logs,

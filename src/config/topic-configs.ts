@@ -77,11 +77,13 @@ export function checkTopicConfigs(
 export function checkTogether(configs: ReadonlyMap<string, string>, defaults: TopicDefaults): void {
   const inForce = (name: string) =>
     parseTopicConfig(name, configs.get(name) ?? defaults.get(name) ?? null)
-  const [min, max] = ['min.compaction.lag.ms', 'max.compaction.lag.ms'] as const
-  if ((inForce(min) as number) > (inForce(max) as number))
+  const [minName, maxName] = ['min.compaction.lag.ms', 'max.compaction.lag.ms'] as const
+  const minMs = inForce(minName) as number
+  const maxMs = inForce(maxName) as number
+  if (minMs > maxMs)
     throw new KafkaError(
       Errors.INVALID_CONFIG,
-      `${min} (${inForce(min)}) must not exceed ${max} (${inForce(max)})`,
+      `${minName} (${minMs}) must not exceed ${maxName} (${maxMs})`,
     )
   if (inForce('remote.storage.enable') === true)
     throw new KafkaError(

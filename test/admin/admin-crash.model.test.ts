@@ -10,15 +10,21 @@ import { FileTopicStore, type TopicRecord } from '../../src/topics/topic-store.t
 import { makeTempDirectory } from '../support/temp-directory.ts'
 import { type AdminFixture, startAdmin, topicRequest } from './admin-fixture.ts'
 
-type Operation = readonly [kind: 'create' | 'delete' | 'grow', name: string]
+type Operation = readonly [kind: 'create' | 'delete' | 'grow' | 'alter', name: string]
 interface Step {
   readonly operation: Operation
   /** The process dies around so many writes from here; null = it lives. */
   readonly crashAfter: number | null
 }
-/** Partitions by topic name. */
-type Model = Map<string, number>
+interface ModelTopic {
+  readonly partitions: number
+  /** Config flush.ms, 0 until it is altered. */
+  readonly flushMs: number
+}
+/** By topic name. */
+type Model = Map<string, ModelTopic>
 
+const newTopic: ModelTopic = { partitions: 2, flushMs: 0 }
 const never = new Promise<never>(() => {})
 
 /**
@@ -42,15 +48,21 @@ async function start(directory: string, fuse: Fuse): Promise<AdminFixture> {
   })
   const { host } = fixture
   const [open, remove] = [host.open.bind(host), host.delete.bind(host)]
+  const applyConfig = host.applyConfig.bind(host)
   host.open = (...args) => fuse.burn(() => open(...args))
   host.delete = (...args) => fuse.burn(() => remove(...args))
+  host.applyConfig = (...args) => fuse.burn(() => applyConfig(...args))
   return fixture
 }
 
 function apply({ admin }: AdminFixture, [kind, name]: Operation, model: Model): Promise<unknown> {
   if (kind === 'create') return admin.createTopic(topicRequest(name, { partitions: 2 }))
   if (kind === 'delete') return admin.deleteTopic({ name })
-  return admin.createPartitions({ name, count: (model.get(name) ?? 1) + 1, assignments: null })
+  const { partitions, flushMs } = model.get(name) ?? newTopic
+  if (kind === 'grow')
+    return admin.createPartitions({ name, count: partitions + 1, assignments: null })
+  const step = { operation: 'set', name: 'flush.ms', text: `${flushMs + 1}` } as const
+  return admin.alterTopicConfigs(name, { steps: [step] })
 }
 
 /** What the model says an operation makes of the topics; null when it is refused. */
@@ -59,18 +71,25 @@ function predict([kind, name]: Operation, before: Model): Model | null {
   if ((present === undefined) !== (kind === 'create')) return null
   const after = new Map(before)
   if (kind === 'delete') after.delete(name)
-  else after.set(name, (present ?? 1) + 1)
+  else if (present === undefined) after.set(name, newTopic)
+  else if (kind === 'grow') after.set(name, { ...present, partitions: present.partitions + 1 })
+  else after.set(name, { ...present, flushMs: present.flushMs + 1 })
   return after
 }
 
 const observed = ({ topics }: AdminFixture): Model =>
-  new Map(Array.from(topics.all(), ({ name, partitions }) => [name, partitions.length]))
+  new Map(
+    Array.from(topics.all(), ({ name, partitions, configs }) => [
+      name,
+      { partitions: partitions.length, flushMs: Number(configs.get('flush.ms') ?? 0) },
+    ]),
+  )
 
 const sorted = (model: Model) => [...model].sort(([a], [b]) => (a < b ? -1 : 1))
 
 async function expectDirectories(directory: string, model: Model): Promise<void> {
-  const wanted = [...model].flatMap(([name, count]) =>
-    Array.from({ length: count }, (_, index) => `${name}-${index}`),
+  const wanted = [...model].flatMap(([name, { partitions }]) =>
+    Array.from({ length: partitions }, (_, index) => `${name}-${index}`),
   )
   const found = (await readdir(directory)).filter(name => /-\d+$/.test(name))
   expect(found.sort()).toEqual(wanted.sort())
@@ -120,7 +139,7 @@ async function run(steps: readonly Step[]): Promise<void> {
 test('acknowledged topics survive a crash at any write, unacknowledged ones are whole or absent', async () => {
   const step = fc.record({
     operation: fc.tuple(
-      fc.constantFrom('create', 'create', 'delete', 'grow'),
+      fc.constantFrom('create', 'create', 'delete', 'grow', 'alter'),
       fc.constantFrom('a', 'b', 'c'),
     ) as fc.Arbitrary<Operation>,
     crashAfter: fc.option(fc.integer({ min: 0, max: 6 }), { freq: 3 }),
@@ -132,7 +151,7 @@ test('acknowledged topics survive a crash at any write, unacknowledged ones are 
 
 test('each operation is crashed around each of its writes', async () => {
   const live = (operation: Operation): Step => ({ operation, crashAfter: null })
-  for (const kind of ['create', 'delete', 'grow'] as const)
+  for (const kind of ['create', 'delete', 'grow', 'alter'] as const)
     for (let crashAfter = 0; crashAfter <= 6; crashAfter++) {
       const before = kind === 'create' ? [] : [live(['create', 'a'])]
       await run([...before, { operation: [kind, 'a'], crashAfter }, live(['create', 'b'])])

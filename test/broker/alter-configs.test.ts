@@ -7,7 +7,7 @@ import { Errors } from '../../src/protocol/errors.ts'
 import { AlterConfigs } from '../../src/protocol/messages/alter-configs.ts'
 import { DescribeConfigs } from '../../src/protocol/messages/describe-configs.ts'
 import { IncrementalAlterConfigs } from '../../src/protocol/messages/incremental-alter-configs.ts'
-import { makeTempDirectory } from '../support/temp-directory.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
 import type { WireClient } from '../support/wire-client.ts'
 import {
   batchOf,
@@ -165,31 +165,30 @@ test.each([0, 1, 2])('AlterConfigs v%i replaces all configs', async version => {
 })
 
 test('what was changed is in force after a restart, and on owners that died', async () => {
-  const directory = await makeTempDirectory()
+  const directory = await tempDirectory()
+  const start = () => launchBroker({ dataDirectory: directory, workers: 1 })
+  const first = await start()
+  let topic: string
   try {
-    const first = await launchBroker({ dataDirectory: directory.path, workers: 1 })
-    const topic = await (async () => {
-      const client = await connect(first)
-      const name = await createTopic(client)
-      await alter(client, name, { 'max.message.bytes': '1000' })
-      return name
-    })().finally(() => first.close())
-    const second = await launchBroker({ dataDirectory: directory.path, workers: 1 })
-    try {
-      const client = await connect(second)
-      const large = batchOf(['x'.repeat(3000)])
-      expect((await produce(client, topic, large)).errorCode).toBe(Errors.MESSAGE_TOO_LARGE)
-      await alter(client, topic, { 'max.message.bytes': '2000' })
-      await second.parts.host.owners[0].terminate()
-      const small = batchOf(['x'.repeat(1500)])
-      await expect
-        .poll(async () => (await produce(client, topic, small)).errorCode, { timeout: 20_000 })
-        .toBe(Errors.NONE)
-      expect((await produce(client, topic, large)).errorCode).toBe(Errors.MESSAGE_TOO_LARGE)
-    } finally {
-      await second.close()
-    }
+    const client = await connect(first)
+    topic = await createTopic(client)
+    await alter(client, topic, { 'max.message.bytes': '1000' })
   } finally {
-    await directory.remove()
+    await first.close()
+  }
+  const second = await start()
+  try {
+    const client = await connect(second)
+    const large = batchOf(['x'.repeat(3000)])
+    expect((await produce(client, topic, large)).errorCode).toBe(Errors.MESSAGE_TOO_LARGE)
+    await alter(client, topic, { 'max.message.bytes': '2000' })
+    await second.parts.host.owners[0].terminate()
+    const small = batchOf(['x'.repeat(1500)])
+    await expect
+      .poll(async () => (await produce(client, topic, small)).errorCode, { timeout: 20_000 })
+      .toBe(Errors.NONE)
+    expect((await produce(client, topic, large)).errorCode).toBe(Errors.MESSAGE_TOO_LARGE)
+  } finally {
+    await second.close()
   }
 })

@@ -20,6 +20,10 @@ export const Break = {
   heap: 4,
   /** Throws in this thread, and in all that follow it. */
   throwAlways: 5,
+  /** Burns CPU for ever. */
+  spin: 6,
+  /** The same in the middle of a round. */
+  spinInRound: 7,
 } as const
 
 const words = getEnvironmentData(breakWords)
@@ -40,7 +44,15 @@ function breakNow(how: number): void {
     case Break.throwAlways:
       throw new Error('broken by a test')
     case Break.throwInRound:
-      throwInRound()
+      inRound(() => {
+        throw new Error('broken by a test, in a round')
+      })
+      return
+    case Break.spinInRound:
+      inRound(spin)
+      return
+    case Break.spin:
+      spin()
       return
     case Break.reject:
       void Promise.reject(new Error('broken by a test'))
@@ -52,12 +64,16 @@ function breakNow(how: number): void {
   }
 }
 
+function spin(): void {
+  for (;;) Math.sqrt(2)
+}
+
 /** The owner stores offsets for other threads after it wrote a batch and before it answers. */
-function throwInRound(): void {
+function inRound(breakIt: () => void): void {
   const store = Atomics.store
   let calls = 0
   Atomics.store = ((...args: Parameters<typeof store>) => {
-    if (++calls === 20) throw new Error('broken by a test, in a round')
+    if (++calls === 20) breakIt()
     return store(...args)
   }) as typeof store
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { Errors } from '../../src/protocol/errors.ts'
 import { DeleteRecords } from '../../src/protocol/messages/delete-records.ts'
-import { makeTempDirectory } from '../support/temp-directory.ts'
+import { tempDirectory } from '../support/temp-directory.ts'
 import type { WireClient } from '../support/wire-client.ts'
 import {
   batchOf,
@@ -127,34 +127,31 @@ test('many partitions in one request, each with its own answer', async () => {
 })
 
 test('whole segments leave the disk, and a restart begins where the deletion ended', async () => {
-  const directory = await makeTempDirectory()
+  const directory = await tempDirectory()
+  const start = () => launchBroker({ dataDirectory: directory, workers: 1 })
   const segmentsOf = async (topic: string) => {
-    const files = await readdir(join(directory.path, `${topic}-0`))
-    return files
-      .filter(file => file.endsWith('.log'))
-      .map(file => Number.parseInt(file, 10))
-      .sort((a, b) => a - b)
+    const files = await readdir(join(directory, `${topic}-0`))
+    const logs = files.filter(file => file.endsWith('.log'))
+    return logs.map(file => Number.parseInt(file, 10)).toSorted((a, b) => a - b)
   }
+  const first = await start()
+  let topic: string
   try {
-    const first = await launchBroker({ dataDirectory: directory.path, workers: 1 })
-    const topic = await (async () => {
-      const client = await connect(first)
-      const name = await filled(client, 12, { 'segment.bytes': '1500' })
-      expect(await segmentsOf(name)).toEqual([0, 6, 12, 18, 24, 30])
-      expect(await deleteBefore(client, name, 20)).toMatchObject({ lowWatermark: 20 })
-      await expect.poll(() => segmentsOf(name)).toEqual([18, 24, 30])
-      return name
-    })().finally(() => first.close())
-    const second = await launchBroker({ dataDirectory: directory.path, workers: 1 })
-    try {
-      const client = await connect(second)
-      expect(await startOf(client, topic)).toBe(20)
-      expect(await readAll(client, topic, { offset: 20 })).toHaveLength(16)
-      expect(await deleteBefore(client, topic, highWatermark)).toMatchObject({ lowWatermark: 36 })
-    } finally {
-      await second.close()
-    }
+    const client = await connect(first)
+    topic = await filled(client, 12, { 'segment.bytes': '1500' })
+    expect(await segmentsOf(topic)).toEqual([0, 6, 12, 18, 24, 30])
+    expect(await deleteBefore(client, topic, 20)).toMatchObject({ lowWatermark: 20 })
+    await expect.poll(() => segmentsOf(topic), { timeout: 20_000 }).toEqual([18, 24, 30])
   } finally {
-    await directory.remove()
+    await first.close()
+  }
+  const second = await start()
+  try {
+    const client = await connect(second)
+    expect(await startOf(client, topic)).toBe(20)
+    expect(await readAll(client, topic, { offset: 20 })).toHaveLength(16)
+    expect(await deleteBefore(client, topic, highWatermark)).toMatchObject({ lowWatermark: 36 })
+  } finally {
+    await second.close()
   }
 })

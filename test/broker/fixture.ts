@@ -40,6 +40,9 @@ export interface TestBrokerOptions {
   readonly dataDirectory?: string
   readonly set?: Readonly<Record<string, string | number | boolean>>
   readonly ownerThreads?: OwnerThreadOptions
+  /** From a failure to the automatic try; default an hour, so that none comes. */
+  readonly retryMs?: number
+  readonly watchdogMs?: number
 }
 
 /** Starts a broker on free ports; the caller closes it. */
@@ -63,6 +66,8 @@ export async function launchBroker(options: TestBrokerOptions = {}): Promise<Bro
     readPath: options.readPath,
     temporaryDirectory: temporary,
     ownerThreads: options.ownerThreads,
+    retryMs: options.retryMs ?? 3_600_000,
+    watchdogMs: options.watchdogMs,
   })
 }
 

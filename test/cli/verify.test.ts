@@ -15,7 +15,7 @@ async function written(): Promise<string> {
   await using broker = await startBroker({
     dataDirectory: directory,
     http: false,
-    set: { 'log.segment.bytes': 4096, 'num.partitions': 2 },
+    set: { 'log.segment.bytes': 1536, 'num.partitions': 2 },
   })
   const producer = new Producer({ bootstrap: broker.bootstrap, acks: 'all' })
   for (let index = 0; index < records; index += 20) {

@@ -168,6 +168,8 @@ test('settings that contradict each other are refused', () => {
   expect(refusal({ set: ['fetch.max.bytes=134217728'] })).toContain('response.arena.bytes')
   expect(refusal({ set: ['message.max.bytes=134217728'] })).toContain('socket.request.max.bytes')
   expect(refusal({ set: ['num.partitions=5', 'max.partitions=4'] })).toContain('max.partitions')
+  const lags = ['log.cleaner.min.compaction.lag.ms=5', 'log.cleaner.max.compaction.lag.ms=4']
+  expect(refusal({ set: lags })).toContain('must not exceed log.cleaner.max.compaction.lag.ms (4)')
 })
 
 test('an address others can reach needs --insecure', () => {

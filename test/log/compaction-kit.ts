@@ -1,6 +1,7 @@
 /** Sealed segments made by hand, compacted without a log around them, and what a reader then finds in them. */
-import { encodeBatch, type RecordToEncode } from '../../src/protocol/encode-batch.ts'
+
 import type { CodecName } from '../../src/protocol/compression.ts'
+import { encodeBatch, type RecordToEncode } from '../../src/protocol/encode-batch.ts'
 import {
   attributesAt,
   baseOffsetAt,
@@ -11,13 +12,13 @@ import {
   patchAppend,
 } from '../../src/protocol/record-batch.ts'
 import { records } from '../../src/protocol/records.ts'
+import { cleanedIndexPath } from '../../workers/log/compaction/cleaned-file.ts'
 import {
   type CompactionInput,
   type CompactionOutput,
   type CompactionSource,
   compactSegments,
 } from '../../workers/log/compaction/compact-segments.ts'
-import { cleanedIndexPath } from '../../workers/log/compaction/cleaned-file.ts'
 import { cleanedPath } from '../../workers/log/swap.ts'
 import { FaultDisk } from '../support/fault-disk.ts'
 
@@ -55,7 +56,11 @@ export class SegmentPile {
   add(...batches: readonly BatchPlan[]): this {
     return this.addBytes(
       batches.map(plan =>
-        encodeBatch({ timestampMs: 1_000, producerEpoch: plan.producerId === undefined ? -1 : 0, ...plan }),
+        encodeBatch({
+          timestampMs: 1_000,
+          producerEpoch: plan.producerId === undefined ? -1 : 0,
+          ...plan,
+        }),
       ),
     )
   }
@@ -164,5 +169,7 @@ export function updates(...pairs: readonly string[]): RecordToEncode[] {
 }
 
 export function pairsOf(found: readonly PlainRecord[]): string[] {
-  return found.map(({ offset, key, value }) => `${offset}:${key}${value === null ? '' : `=${value}`}`)
+  return found.map(
+    ({ offset, key, value }) => `${offset}:${key}${value === null ? '' : `=${value}`}`,
+  )
 }

@@ -69,6 +69,9 @@ export function makeBatch(options: BatchOptions = {}): Buffer {
 export interface OpenOptions {
   readonly recover?: boolean
   readonly recoveryPoint?: number
+  /** Default: as at the start of a process, when `recover` is set. */
+  readonly copyForward?: boolean
+  readonly flushedOffset?: number
   readonly verdict?: RecoveryVerdict | null
   readonly topicId?: string
 }
@@ -91,6 +94,7 @@ export class LogHarness {
   }
 
   spec(options: OpenOptions = {}): PartitionSpec {
+    const isOs = this.config.flushPolicy === 'os'
     return {
       topic: 't',
       topicId: options.topicId ?? topicId,
@@ -102,7 +106,8 @@ export class LogHarness {
       recover: options.recover ?? false,
       verdict: options.verdict ?? null,
       recoveryPoint: options.recoveryPoint ?? 0,
-      copyForward: false,
+      copyForward: options.copyForward ?? (options.recover === true && !isOs),
+      flushedOffset: options.flushedOffset ?? -1,
     }
   }
 

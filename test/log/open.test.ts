@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { recoverLog } from '../../workers/log/recovery.ts'
+import { recoverOn } from '../../workers/tasks/recover-segment.ts'
 import { baseConfig, directory, expectSame, LogHarness, makeBatch, topicId } from './log-kit.ts'
 
 /** A log of several segments, its batches, still open. */
@@ -191,7 +191,8 @@ describe('a verdict of the recovery task', () => {
   const input = {
     directory,
     recoveryPoint: 0,
-    temporaryDirectory: directory,
+    flushedOffset: -1,
+    copyForward: true,
     indexIntervalBytes: 200,
     nowMs: 1,
   }
@@ -206,7 +207,7 @@ describe('a verdict of the recovery task', () => {
     }
     const [byTask, byOwner] = [damaged(), damaged()]
     const before = byTask.names()
-    const verdict = recoverLog(byTask.disk, input)
+    const verdict = recoverOn(byTask.disk, input)
     // The task itself changes nothing but temporary files.
     expect(byTask.names().filter(name => !name.endsWith('.tmp'))).toEqual(before)
     byTask.open({ recover: true, verdict: structuredClone(verdict) })
@@ -224,7 +225,7 @@ describe('a verdict of the recovery task', () => {
   test('is not believed when the files changed since', () => {
     const { kit, batches } = filled()
     kit.disk.kill()
-    const verdict = recoverLog(kit.disk, input)
+    const verdict = recoverOn(kit.disk, input)
     kit.open({ recover: true })
     const more = makeBatch({ mark: 99 })
     kit.append(more)

@@ -35,6 +35,7 @@ function open(directory: string, more: Partial<PartitionSpec> = {}): PartitionLo
     verdict: null,
     recoveryPoint: 0,
     copyForward: false,
+    flushedOffset: -1,
     ...more,
   }
   return PartitionLog.open({
@@ -95,7 +96,7 @@ describe('a log on disk', () => {
     await again.settled()
     again.close({ clean: false })
 
-    const recovered = open(directory, { recover: true })
+    const recovered = open(directory, { recover: true, copyForward: true })
     expect(recovered.offsets).toMatchObject({ logEnd: 301, highWatermark: 301, recoveryPoint: 301 })
     recovered.delete()
     expect(realDisk.exists(directory)).toBe(false)
@@ -119,11 +120,17 @@ describe('a log on disk', () => {
       maxThreads: 1,
       atomics: 'disabled',
     })
-    const input: RecoverInput = { directory, recoveryPoint: 0 }
+    const input: RecoverInput = {
+      directory,
+      recoveryPoint: 0,
+      flushedOffset: -1,
+      copyForward: true,
+      indexIntervalBytes: 4096,
+    }
     const verdict: RecoveryVerdict = await pool.run(input)
     await pool.destroy()
     expect(verdict.segments.at(-1)?.error).toMatch(/^torn/)
-    const recovered = open(directory, { recover: true, verdict })
+    const recovered = open(directory, { recover: true, copyForward: true, verdict })
     expect(recovered.offsets.logEnd).toBe(199)
     expect(readAll(recovered).length).toBe(199)
     expect(readdirSync(directory).filter(name => name.endsWith('.tmp'))).toEqual([])

@@ -45,7 +45,8 @@ describe('a torn tail', () => {
       expect(kit.log.offsets).toMatchObject({ logEnd: 27, highWatermark: 27 })
       expect(kit.log.loaded.truncatedBytes).toBe(cut - lastStart)
       const torn = kit.names().filter(name => name.includes('.torn-'))
-      expect(torn.length).toBe(cut === lastStart ? 0 : 1)
+      // The first bytes of a small base offset are zeros, which are nothing worth keeping.
+      expect(torn.length).toBe(cut - lastStart < 8 ? 0 : 1)
       if (torn.length > 0) {
         const kept = kit.disk.bytesOf(`${directory}/${torn[0]}`)
         expect(kept.equals(bytes.subarray(lastStart, cut))).toBe(true)
@@ -272,13 +273,13 @@ describe('rot below the checkpoint', () => {
     expect(kit.read(0, 200).bytes.equals(batches[0])).toBe(true)
   })
 
-  test('a segment of nothing but rot is set aside when the next one needs its name', () => {
+  test('a recovery point that the log does not reach makes no rot of a torn segment', () => {
     const kit = new LogHarness().open()
     kit.disk.kill()
     kit.disk.setBytes(kit.path(0, 'log'), Buffer.alloc(500, 7))
     kit.open({ recover: true, recoveryPoint: 1_000 })
     expect(kit.log.offsets.logEnd).toBe(0)
-    expect(kit.names()).toContain('00000000000000000000.log.suspect-0')
+    expect(kit.names()).toContain('00000000000000000000.log.torn-0')
     const batch = makeBatch()
     kit.append(batch)
     kit.settle()

@@ -14,6 +14,8 @@ export interface SpawnOptions {
   readonly node?: string
   /** After this time without the ready line the start counts as failed: a bound, not an expectation. */
   readonly readyTimeoutMs?: number
+  /** Told the process id as soon as there is one, long before it serves. */
+  readonly onSpawn?: (pid: number) => void
 }
 
 export interface Exit {
@@ -133,6 +135,7 @@ function startProcess(options: SpawnOptions): Process {
     env: { ...process.env, ...options.env },
   })
   running.add(child)
+  if (child.pid !== undefined) options.onSpawn?.(child.pid)
   const output: Output = { stdout: '', stderr: '' }
   const firstLine = Promise.withResolvers<string>()
   child.stdout.setEncoding('utf8').on('data', (text: string) => {

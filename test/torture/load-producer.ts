@@ -109,14 +109,18 @@ export class LoadProducer {
   /** One connection, until it is lost or the load is over. */
   async #live(client: WireClient): Promise<void> {
     if (this.#options.isIdempotent && this.#producerId < 0) await this.#identify(client)
-    const pumps = Array.from({ length: requestsInFlight }, () => this.#pump(client))
-    const ended = await Promise.allSettled(pumps)
-    const failure = ended.find(
-      one => one.status === 'rejected' && !(one.reason instanceof LostConnection),
+    // The first failure counts: what the other pumps meet afterwards are its consequences.
+    let failure: unknown = null
+    const pumps = Array.from({ length: requestsInFlight }, () =>
+      this.#pump(client).catch((error: unknown) => {
+        if (!(error instanceof LostConnection)) failure ??= error
+        client.close()
+      }),
     )
+    await Promise.all(pumps)
     client.close()
     for (const work of this.#lanes) this.#connectionLost(work)
-    if (failure?.status === 'rejected') throw failure.reason
+    if (failure !== null) throw failure
   }
 
   async #identify(client: WireClient): Promise<void> {

@@ -1,8 +1,8 @@
 /**
  * Power cut (RELIABILITY B1): ext4 on a loop device is shut down under load, without its journal, then mounted again.
  *
- *   start -> check -> load -> cut -> kill -9, unmount, mount -> start ...
- *                          (now and then the next cut comes while the start recovers)
+ *   start -> check -> load -> freeze, cut, kill -9 -> unmount, mount -> start ...
+ *                             (now and then the next cut comes while the start recovers)
  *
  * What acks=all answered, and what a reader saw, is there afterwards, unless the topic leaves flushing to the system;
  * of the rest the end may be missing, never something in between.
@@ -12,7 +12,7 @@ import { Admin } from '../../src/client/admin.ts'
 import type { SpawnedBroker } from '../support/spawn-broker.ts'
 import { ioctlNeed, LoopDisk, loopNeeds } from './disks.ts'
 import type { Random } from './random.ts'
-import { type Scenario, storageTrouble, type TortureRun } from './scenario.ts'
+import type { Scenario, TortureRun } from './scenario.ts'
 import { durableProducers, plainProducers, Session } from './session.ts'
 
 const cyclesPerTopic = 10
@@ -60,22 +60,41 @@ async function runPowerCut(run: TortureRun): Promise<void> {
   await broker.stop()
 }
 
-/** The broker may live on for a moment, with a disk that refuses everything: it must not acknowledge from there. */
+/** The machine stands still, then loses its power. */
 async function cut(disk: LoopDisk, broker: SpawnedBroker, session: Session): Promise<void> {
+  await freeze(broker.pid)
   disk.powerCut()
-  await delay(20)
   await broker.kill9()
   await session.stopLoad()
   disk.unmount()
   disk.mount()
 }
 
+/**
+ * Stops the process first: a sync that is under way while the file system is shut down reports success for what never
+ * reaches the image (one cut in three, on Linux 6.18), which no machine without power can.
+ */
+async function freeze(pid: number): Promise<void> {
+  signal(pid, 'SIGSTOP')
+  await delay(5)
+}
+
+/** The process may have ended by itself. */
+function signal(pid: number, name: NodeJS.Signals): void {
+  try {
+    process.kill(pid, name)
+  } catch {}
+}
+
 async function startAgain(run: TortureRun, disk: LoopDisk): Promise<SpawnedBroker> {
   const { random } = run
   while (random.chance(cutDuringStartProbability)) {
-    const starting = run.spawn(disk.mountPoint).catch(() => null)
-    await delay(80 + random.next() * 300)
+    const pid = Promise.withResolvers<number>()
+    const starting = run.spawn(disk.mountPoint, { onSpawn: pid.resolve }).catch(() => null)
+    await delay(100 + random.next() * 300)
+    await freeze(await pid.promise)
     disk.powerCut()
+    signal(await pid.promise, 'SIGKILL')
     await (await starting)?.kill9()
     disk.unmount()
     disk.mount()
@@ -101,7 +120,6 @@ async function nextTopic(
     // Where answered records may be lost, an idempotent producer is rightly left with a gap in its sequence.
     producers: isOs ? plainProducers : durableProducers,
     random: run.random,
-    allowedErrors: storageTrouble,
     thinkMs: run.random.pick([1, 5]),
   })
 }

@@ -4,6 +4,7 @@ import type { PartitionSpec } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import type { FlushTurns } from './flush-turns.ts'
 import type { PartitionLog } from './log.ts'
+import type { LostRange } from './quarantine.ts'
 
 /** `read-only`: the disk took no more, the next batch tries again. `offline`: until a restart. Both go on reading. */
 export type LogState = 'online' | 'offline' | 'read-only'
@@ -13,6 +14,8 @@ export interface OpenLogOptions {
   readonly env: { readonly disk: Disk; readonly clock: Clock; readonly flushTurns?: FlushTurns }
   /** Some of `offsets` or `state` have moved: after a commit that took records, and after a flush. */
   onAdvance(log: PartitionLog): void
+  /** Records that were synced once are found to be gone: a fetch there gets an error from now on. */
+  onLost?(log: PartitionLog, range: LostRange): void
   /** The log went offline: a sync or a write failed in a way that only a restart can repair. */
   onFailure(log: PartitionLog, error: Error): void
   /** A segment below the log start was removed. */

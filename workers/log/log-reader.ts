@@ -10,7 +10,6 @@
  * ends an answer, and is CORRUPT_MESSAGE to whoever asks for an offset in it: a record that was acknowledged is never
  * skipped in silence (P3). What is lost is remembered: the error names the next good offset.
  */
-import type { DiskFile } from '../../src/contracts/disk.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { BATCH_HEADER_BYTES, baseOffsetAt, batchBytesAt } from '../../src/protocol/record-batch.ts'
 import { BatchCursor } from './batch-cursor.ts'
@@ -62,7 +61,7 @@ export interface Readable {
   readonly gapsBelowOffset: number
   /** End of what may be read. */
   readonly offsets: { readonly highWatermark: number }
-  readonly quarantine: Quarantine
+  readonly lostRanges: Quarantine
   /** Bytes of `segment` below the high watermark. */
   readableBytes(segment: Segment): number
   /** A reader found these offsets gone. */
@@ -83,6 +82,7 @@ export class LogReader {
     gapsBelowOffset: 0,
     expectedBase: -1,
     expectedLast: -1,
+    previousBytes: 0,
   }
 
   constructor(log: Readable) {
@@ -91,8 +91,8 @@ export class LogReader {
 
   /** `fetchOffset` lies below the high watermark and not below the log start. Throws as the disk does. */
   read(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
-    const { segments, quarantine } = this.#log
-    const known = quarantine.isEmpty ? null : quarantine.rangeAt(fetchOffset)
+    const { segments, lostRanges } = this.#log
+    const known = lostRanges.isEmpty ? null : lostRanges.rangeAt(fetchOffset)
     if (known !== null) {
       into.error = Errors.CORRUPT_MESSAGE
       into.nextOffset = known.nextOffset
@@ -111,11 +111,11 @@ export class LogReader {
   }
 
   #tryRead(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
-    const { segments, quarantine, gapsBelowOffset, offsets } = this.#log
+    const { segments, lostRanges, gapsBelowOffset, offsets } = this.#log
     const span = this.#span
     span.fetchOffset = fetchOffset
     span.gapsBelowOffset = gapsBelowOffset
-    const lostFrom = quarantine.isEmpty ? Infinity : quarantine.nextStart(fetchOffset)
+    const lostFrom = lostRanges.isEmpty ? Infinity : lostRanges.nextStart(fetchOffset)
     for (let index = floorSegment(segments, fetchOffset); index < segments.length; index++) {
       const segment = segments[index]
       // What a segment holds beyond the start of the next one is not part of the log.
@@ -123,10 +123,8 @@ export class LogReader {
       span.limitOffset = Math.min(endOffset, lostFrom)
       const position = this.#startPosition(segment, fetchOffset)
       if (this.#readSegment(segment, position, maxBytes, region, into)) return
-      // Every readable batch here ends below the offset: it is in the next segment, or gone.
-      this.#noteBad(segment, this.#log.readableBytes(segment), -1)
-      if (endOffset === Infinity || endOffset <= gapsBelowOffset) continue
-      if (lostFrom < endOffset || endOffset > fetchOffset) break
+      // Every readable batch here ends below the offset: it is gone, or compaction took it.
+      if (endOffset > gapsBelowOffset || lostFrom < endOffset) break
     }
     if (offsets.highWatermark <= gapsBelowOffset && lostFrom === Infinity) return
     into.error = Errors.CORRUPT_MESSAGE
@@ -135,6 +133,7 @@ export class LogReader {
   #startPosition(segment: Segment, fetchOffset: number): number {
     const span = this.#span
     span.expectedLast = -1
+    span.previousBytes = 0
     span.expectedBase = segment.baseOffset
     if (fetchOffset <= segment.baseOffset) return 0
     const hinted = this.#hints === null ? -1 : this.#hints.positionOf(fetchOffset, segment)
@@ -170,21 +169,24 @@ export class LogReader {
       // Somebody cut the file under us.
       if (got < wanted) return this.#fail(segment, position, into)
       const at = skipTo(region, got, left, span)
-      if (at < 0) {
-        // Rot in front of the wanted batch must not hide it.
-        position = this.#resync(segment, position + skipToBad(at), limit)
-        if (position < 0) return this.#fail(segment, this.#badPosition, into)
-      } else if (at + BATCH_HEADER_BYTES <= got) {
+      let badAt = at < 0 ? skipToBad(at) : -1
+      if (at >= 0 && at + BATCH_HEADER_BYTES <= got) {
         const base = baseOffsetAt(region, at)
-        if (base >= span.limitOffset) return false
+        if (base >= span.limitOffset) return this.#ended(segment, position + at)
         if (!fits(base, span)) return this.#fail(segment, position + at, into)
         const bytes = batchBytesAt(region, at)
         if (at === 0 || at + bytes <= got || bytes > usable) {
           takeBatches(region.subarray(at, got), left - at, span, maxBytes, into)
           into.start = at
-          if (into.length > 0) this.#checked(segment, position, region, into)
-          return true
+          if (into.length === 0 || this.#isChecked(segment, position, region, into)) return true
+          badAt = at
         }
+      }
+      if (badAt >= 0) {
+        // Rot in front of the wanted batch must not hide it.
+        position = this.#resync(segment, position + badAt, limit)
+        if (position < 0) return this.#failed(into)
+      } else if (at + BATCH_HEADER_BYTES <= got) {
         // What had to be skipped cuts the batch: read again from where it starts.
         position += at
       } else if (at > 0) {
@@ -195,11 +197,16 @@ export class LogReader {
         position += bytes
       }
     }
+    return this.#ended(segment, position)
+  }
+
+  #ended(segment: Segment, position: number): false {
+    this.#noteBad(segment, position, this.#span.expectedBase)
     return false
   }
 
-  /** Makes sure that what is answered was looked at; takes back what is bad. */
-  #checked(segment: Segment, position: number, region: Uint8Array, into: ReadResult): void {
+  /** Makes sure that what is answered was looked at; cuts off what is bad. False when that is the first batch. */
+  #isChecked(segment: Segment, position: number, region: Uint8Array, into: ReadResult): boolean {
     const { start, length } = into
     const { checked } = segment
     if (!checked.has(position + start, position + start + length)) {
@@ -211,17 +218,13 @@ export class LogReader {
         at += bytes
       }
       checked.add(position + start, position + at)
-      if (at < start + length) {
-        into.length = at - start
-        into.nextOffset = baseOffsetAt(region, at)
-      }
-      if (at === start) {
-        this.#fail(segment, position + at, into)
-        return
-      }
+      if (at < start + length) into.nextOffset = baseOffsetAt(region, at)
+      into.length = at - start
+      if (at === start) return false
     }
     this.#hints ??= new ReadHints()
-    this.#hints.remember(into.nextOffset, segment, position + into.start + into.length)
+    this.#hints.remember(into.nextOffset, segment, position + start + into.length)
+    return true
   }
 
   /** The next good batch behind a bad place on the way to the wanted one; -1 when the index is to blame, perhaps. */
@@ -229,22 +232,30 @@ export class LogReader {
     const span = this.#span
     this.#noteBad(segment, badPosition, span.expectedBase)
     if (segment.areIndexesFromDisk) return -1
-    const { limitOffset, expectedBase } = span
-    const above = Math.max(expectedBase, segment.baseOffset - 1)
-    const good = findGoodBehind(segment.file(), badPosition, limit, above, limitOffset)
-    if (good === null || good.baseOffset > span.fetchOffset) return -1
-    if (expectedBase >= 0) {
-      this.#log.lost({ firstOffset: expectedBase, nextOffset: good.baseOffset })
-    }
+    const previous = badPosition - span.previousBytes
+    const wrong = span.previousBytes > 0 ? badBatchAt(segment, previous, limit) : -1
+    // The batch before was skipped by a length that is wrong, perhaps, and ends in the middle of another one.
+    if (wrong >= 0) this.#noteBad(segment, previous, wrong)
+    const { limitOffset, fetchOffset } = span
+    const firstOffset = this.#badOffset
+    const above = Math.max(firstOffset, segment.baseOffset - 1)
+    const good = findGoodBehind(segment.file(), this.#badPosition, limit, above, limitOffset)
+    if (good === null || good.baseOffset > fetchOffset) return -1
+    if (firstOffset >= 0) this.#log.lost({ firstOffset, nextOffset: good.baseOffset })
     span.expectedBase = good.baseOffset
     span.expectedLast = -1
+    span.previousBytes = 0
     return good.position
   }
 
   #fail(segment: Segment, position: number, into: ReadResult): true {
+    this.#noteBad(segment, position, this.#span.expectedBase)
+    return this.#failed(into)
+  }
+
+  #failed(into: ReadResult): true {
     into.error = Errors.CORRUPT_MESSAGE
     into.length = 0
-    this.#noteBad(segment, position, this.#span.expectedBase)
     return true
   }
 
@@ -256,16 +267,16 @@ export class LogReader {
 
   /** The offset asked for cannot be read: finds where the log goes on, and remembers. */
   #giveUp(fetchOffset: number, into: ReadResult): void {
-    const { segments, offsets } = this.#log
+    const { segments, offsets, lostRanges } = this.#log
     const segment = this.#badSegment!
-    const index = segments.indexOf(segment)
-    const endOffset = segments[index + 1]?.baseOffset ?? offsets.highWatermark
+    const behind = segments[segments.indexOf(segment) + 1]?.baseOffset ?? offsets.highWatermark
+    const endOffset = Math.min(behind, lostRanges.nextStart(fetchOffset))
     const limit = this.#log.readableBytes(segment)
     const nextOffset = firstGood(segment, this.#badPosition, limit, fetchOffset, endOffset)
     const isKnown = this.#badOffset >= 0 && this.#badOffset < fetchOffset
     const firstOffset = isKnown ? this.#badOffset : fetchOffset
     this.#log.lost({ firstOffset, nextOffset })
-    into.nextOffset = nextOffset
+    into.nextOffset = lostRanges.rangeAt(fetchOffset)?.nextOffset ?? nextOffset
   }
 
   /**
@@ -283,6 +294,7 @@ export class LogReader {
     if (lastOffsetAt(header, 0) < span.fetchOffset) {
       span.expectedBase = lastOffsetAt(header, 0) + 1
       span.expectedLast = -1
+      span.previousBytes = bytes
       return bytes
     }
     if (fits(baseOffsetAt(header, 0), span)) into.neededBytes = bytes
@@ -293,6 +305,12 @@ export class LogReader {
 
 /** Read beyond `maxBytes` for the batches in front of the wanted one: an index interval and some. */
 const SKIP_BYTES = 8192
+
+/** Base offset of the batch at `position`, if it is not well; -1 when it is. */
+function badBatchAt(segment: Segment, position: number, limit: number): number {
+  const cursor = new BatchCursor(64 * 1024).start(segment.file(), position, limit)
+  return cursor.look() === 'batch' && cursor.crcMatches() ? -1 : cursor.baseOffset
+}
 
 /** Base offset of the first valid batch at or behind `position` and above `above`; `endOffset` when there is none. */
 function firstGood(

@@ -9,9 +9,9 @@
  * is offline for good). The caller publishes `offsets` in `onAdvance`.
  */
 import type {
-  DeletedRecords,
   PartitionDescription,
   PartitionSpec,
+  RottenRange,
 } from '../../src/contracts/control.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
@@ -25,14 +25,15 @@ import { Marks } from './marks.ts'
 import { LogOffsets } from './offsets.ts'
 import { type LoadedLog, loadLog } from './open-log.ts'
 import type { ProducerState } from './producer-state.ts'
+import { type LostRange, lostRange, noteReadFailure, Quarantine } from './quarantine.ts'
 import { removeLog } from './remove-log.ts'
 import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
-import { type Retained, Retention } from './retention.ts'
+import { Retention } from './retention.ts'
 import type { Segment } from './segment.ts'
 import type { SwapRange } from './swap.ts'
 import { type Swapped, Swapper } from './swapper.ts'
 
-export class PartitionLog implements AppendTarget, Flushable, Readable, Retained, Swapped {
+export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped {
   readonly slot: number
   readonly generation: number
   readonly offsets: LogOffsets
@@ -46,12 +47,12 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Retained
   readonly loaded: Pick<LoadedLog, 'recoveredBytes' | 'truncatedBytes'>
   config: LogConfig
   readonly marks: Marks
+  readonly lostRanges = new Quarantine()
   /** Offsets that compaction is about to replace: nobody else removes their files. */
   reserved: SwapRange | null = null
-  readonly #retention: Retention
+  readonly retention: Retention
   readonly swapper: Swapper
   readonly #producers: ProducerState
-  readonly #openedMs: { readonly wall: number; readonly monotonic: number }
   readonly #spec: PartitionSpec
   readonly #env: OpenLogOptions['env']
   readonly #events: OpenLogOptions
@@ -84,11 +85,14 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Retained
     this.segments = loaded.segments
     this.active = loaded.segments.at(-1)!
     this.marks = new Marks(env.disk, spec.directory, loaded.marks, error => this.#fail(error))
-    this.offsets = new LogOffsets(loaded.marks.logStart, loaded.logEndOffset, isReadableUnflushed)
-    this.#retention = new Retention(this, env, spec.directory, this.marks)
+    this.offsets = new LogOffsets(
+      loaded.marks.logStart,
+      loaded.logEndOffset,
+      isReadableUnflushed,
+      loaded.recoveryPoint,
+    )
     this.swapper = new Swapper(this, env.disk, spec.directory)
     this.#producers = loaded.producers
-    this.#openedMs = { wall: env.clock.wallMs(), monotonic: env.clock.monotonicMs() }
     this.#reader = new LogReader(this)
     this.#checkpoints = new Checkpoints(
       env,
@@ -99,17 +103,30 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Retained
     )
     if (loaded.isCheckpointDue) this.#checkpoints.write(loaded.logEndOffset)
     this.#snapshotOffsets = loaded.snapshotOffsets
-    this.#readableSegment = this.active
-    this.#readablePosition = this.active.sizeBytes
+    const [firstUnsynced = null] = isReadableUnflushed ? [] : loaded.unsynced
+    this.#readableSegment = firstUnsynced ?? this.active
+    this.#readablePosition = firstUnsynced?.syncedBytes ?? this.active.sizeBytes
     this.#flusher = new Flusher(this, env, spec.directory, spec.config)
     this.#appender = new Appender(this, env, spec.directory, {
       producers: loaded.producers,
       checkpoints: this.#checkpoints,
       flusher: this.#flusher,
     })
+    this.retention = new Retention(this, options, {
+      marks: this.marks,
+      producers: loaded.producers,
+      checkpoints: this.#checkpoints,
+      flusher: this.#flusher,
+      appender: this.#appender,
+    })
     if (loaded.areMarksBad) this.marks.rewrite()
     if (loaded.newParent !== null) this.#flusher.directoryCreated(loaded.newParent)
+    for (const segment of loaded.unsynced) {
+      this.#flusher.segmentCreated(segment, segment !== this.active)
+    }
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
+    this.#flusher.maybeStart()
+    for (const range of loaded.rotten) this.lost(range)
   }
 
   /** For people. */
@@ -157,11 +174,35 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Retained
     this.#events.onAdvance(this)
   }
 
+  /** Below, offsets may be missing: compaction. */
+  get gapsBelowOffset(): number {
+    return this.marks.cleanedEnd
+  }
+
+  lost(range: LostRange): void {
+    if (this.lostRanges.add(range)) this.#events.onLost?.(this, range)
+  }
+
+  /** These bytes of `segment` are bad: a fetch there gets an error from now on, everything else is served. */
+  quarantine(segment: Segment, ranges: readonly RottenRange[]): void {
+    for (const range of ranges) this.lost(lostRange(this, segment, range))
+  }
+
+  /** The first `bytes` of `segment` are well. */
+  verified(segment: Segment, bytes: number): void {
+    segment.checked.add(0, bytes)
+  }
+
+  /** Bytes of `segment` that a finished sync covers, up to a batch boundary. */
+  provenBytes(segment: Segment): number {
+    return this.#flusher.isHolding(segment) ? segment.syncedBytes : segment.sizeBytes
+  }
+
   /**
    * Reads whole batches, starting with the one that holds `fetchOffset`, below the high watermark and within `maxBytes`
    * and the region. Fills `into`; length 0 with `neededBytes` > 0 means that the first batch is larger than that,
-   * length 0 without means that there is nothing to read yet. Errors: OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE,
-   * KAFKA_STORAGE_ERROR.
+   * length 0 without means that there is nothing to read yet. Errors: OFFSET_OUT_OF_RANGE, CORRUPT_MESSAGE (then
+   * `nextOffset` is the next good one), KAFKA_STORAGE_ERROR.
    */
   read(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
     into.error = Errors.NONE
@@ -177,10 +218,12 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Retained
     if (fetchOffset >= highWatermark) return
     try {
       this.#reader.read(fetchOffset, maxBytes, region, into)
-    } catch {
+    } catch (error) {
       // One failed read says nothing about the next.
       into.length = 0
       into.error = Errors.KAFKA_STORAGE_ERROR
+      const lost = noteReadFailure(this, fetchOffset, error as Error)
+      if (lost !== null) this.lost(lost)
     }
   }
 
@@ -219,33 +262,10 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Retained
 
   /** Resolves when no sync is in flight. Await it before `flushBlocking` and `close`. */
   async settled(): Promise<void> {
-    const parts = [this.#flusher, this.marks, this.#retention, this.swapper]
+    const parts = [this.#flusher, this.marks, this.retention, this.swapper]
     while (parts.some(part => part.isSyncing)) {
       for (const part of parts) await part.settled()
     }
-  }
-
-  /** See Retention.pass. */
-  retain(isClockTrusted: boolean): boolean {
-    return this.#retention.pass(isClockTrusted)
-  }
-
-  /** See Retention.sweep. */
-  sweep(): boolean {
-    return this.#retention.sweep()
-  }
-
-  /** See Retention.deleteRecords. */
-  deleteRecords(beforeOffset: number, done: (result: DeletedRecords) => void): void {
-    this.#retention.deleteRecords(beforeOffset, done)
-  }
-
-  /** Forgets producers that both clocks say have been idle for longer than that. */
-  expireProducers(idleMsMax: number): void {
-    if (this.#appender.stagedCount > 0) return
-    const { clock } = this.#env
-    const steadyMs = this.#openedMs.wall + clock.monotonicMs() - this.#openedMs.monotonic
-    this.#producers.expire(Math.min(clock.wallMs(), steadyMs), idleMsMax)
   }
 
   /**
@@ -337,12 +357,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Retained
     this.#fail(error)
   }
 
-  roll(): void {
-    try {
-      this.#appender.roll()
-    } catch (error) {
-      this.#fail(error as Error)
-    }
+  syncFailed(error: Error): void {
+    this.#fail(error)
   }
 
   get directory(): string {
@@ -357,23 +373,6 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Retained
   /** Base offsets of the batches by which producers are recognised, below `endOffset`. */
   windowOffsets(endOffset: number): Float64Array {
     return this.#producers.windowOffsets(endOffset)
-  }
-
-  isExpendable(segment: Segment, endOffset: number): boolean {
-    if (endOffset > this.offsets.recoveryPoint || this.#flusher.isHolding(segment)) return false
-    return this.#checkpoints.isCovered(endOffset)
-  }
-
-  logStartMoved(): void {
-    this.#events.onAdvance(this)
-  }
-
-  segmentRemoved(bytes: number): void {
-    this.#events.onSegmentRemoved?.(this, bytes)
-  }
-
-  syncFailed(error: Error): void {
-    this.#fail(error)
   }
 
   #setReadable(segment: Segment, position: number): void {

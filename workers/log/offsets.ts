@@ -22,12 +22,17 @@ export class LogOffsets {
   recoveryPoint: number
   #readableUnflushed: boolean
 
-  /** A log that has just been opened: all of it is proven on disk, so all of it is readable. */
-  constructor(logStart: number, logEnd: number, readableUnflushed: boolean) {
+  /** A log that has just been opened; nothing says that bytes from `recoveryPoint` on are on disk. */
+  constructor(
+    logStart: number,
+    logEnd: number,
+    readableUnflushed: boolean,
+    recoveryPoint: number = logEnd,
+  ) {
     this.logStart = logStart
-    this.highWatermark = logEnd
+    this.highWatermark = readableUnflushed ? logEnd : recoveryPoint
     this.logEnd = logEnd
-    this.recoveryPoint = logEnd
+    this.recoveryPoint = recoveryPoint
     this.#readableUnflushed = readableUnflushed
     this.#check()
   }

@@ -241,7 +241,7 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   removeTemporary(disk, directory, listing)
   const unsynced = noteProof(segments, kept, verdict.copyForward)
   const isProven = unsynced.length === 0
-  const isNew = verdict.provenOffset === 0
+  const isNew = verdict.provenOffset <= 0
   return {
     segments,
     logEndOffset,

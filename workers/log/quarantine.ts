@@ -5,6 +5,10 @@
  *   offsets   ---[ lost )-------[ lost )--- ...      sorted, apart; a fetch inside gets an error that names the next
  *                                                    good offset, one before it ends there
  */
+import type { RottenRange } from '../../src/contracts/control.ts'
+import { sharedCursor } from './batch-cursor.ts'
+import { floorSegment, type Readable } from './log-reader.ts'
+import type { Segment } from './segment.ts'
 
 export interface LostRange {
   readonly firstOffset: number
@@ -77,4 +81,29 @@ export class Quarantine {
     }
     return low
   }
+}
+
+/** Of this many failed reads in one segment it is lost (RELIABILITY 2.4). */
+const READ_FAILURES_MAX = 3
+
+/** Counts an EIO against the segment that holds `offset`; returns what is given up for lost, if anything. */
+export function noteReadFailure(log: Readable, offset: number, error: Error): LostRange | null {
+  if (!('code' in error) || error.code !== 'EIO') return null
+  const segment = log.segments[floorSegment(log.segments, offset)]
+  if (++segment.readFailures < READ_FAILURES_MAX) return null
+  return { firstOffset: segment.baseOffset, nextOffset: endOf(log, segment) }
+}
+
+/** The offsets that lie in bad bytes of `segment`. */
+export function lostRange(log: Readable, segment: Segment, range: RottenRange): LostRange {
+  const { firstOffset, nextOffset, endPosition } = range
+  if (nextOffset >= 0) return { firstOffset, nextOffset }
+  // What was looked at ends there; more may have been appended since.
+  const cursor = sharedCursor().start(segment.file(), endPosition, segment.sizeBytes)
+  const isMore = cursor.look() === 'batch' && cursor.baseOffset > firstOffset
+  return { firstOffset, nextOffset: isMore ? cursor.baseOffset : endOf(log, segment) }
+}
+
+function endOf({ segments, offsets }: Readable, segment: Segment): number {
+  return segments[segments.indexOf(segment) + 1]?.baseOffset ?? offsets.highWatermark
 }

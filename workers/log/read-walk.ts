@@ -28,6 +28,8 @@ export interface Span {
   expectedBase: number
   /** Last offset of the next batch, as the index says; -1 when unknown. */
   expectedLast: number
+  /** Size of the batch that was skipped just before, by its header; 0 when none was. */
+  previousBytes: number
 }
 
 export function lastOffsetAt(bytes: Uint8Array, at: number): number {
@@ -72,7 +74,8 @@ export function skipTo(region: Uint8Array, got: number, left: number, span: Span
     if (last >= span.fetchOffset) return at
     span.expectedBase = last + 1
     span.expectedLast = -1
-    at += batchBytesAt(region, at)
+    span.previousBytes = batchBytesAt(region, at)
+    at += span.previousBytes
   }
   return at
 }

@@ -35,6 +35,8 @@ export interface ScanContext {
 export class SegmentRecovery {
   readonly baseOffset: number
   nextOffset: number
+  /** What overlaps is no batch of this log. */
+  isTailTorn = false
   readonly #context: ScanContext
   readonly #path: string
   readonly #rotten: RottenRange[] = []
@@ -151,7 +153,7 @@ export class SegmentRecovery {
   #describe(): string | null {
     const { validBytes, fileBytes, ending } = this.#scan!
     const cutBytes = fileBytes - validBytes
-    if (ending === 'torn') {
+    if (ending === 'torn' || (ending === 'overlap' && cutBytes > 0 && this.isTailTorn)) {
       return `torn: ${cutBytes} bytes from position ${validBytes} on hold no whole batch`
     }
     if (ending === 'suspect') {

@@ -147,7 +147,9 @@ class LogRecovery {
   #covers(older: SegmentRecovery, baseOffset: number): boolean {
     if (older.nextOffset > baseOffset) return true
     if (!older.overlaps) return false
-    return this.#endOf(older.baseOffset, older.end) > this.#endOf(baseOffset)
+    const olderEnd = this.#endOf(older.baseOffset, older.end)
+    older.isTailTorn = olderEnd === older.nextOffset
+    return olderEnd > this.#endOf(baseOffset)
   }
 
   #endOf(baseOffset: number, from?: { position: number; offset: number }): number {

@@ -2,6 +2,7 @@
  * Acts on a recovery verdict: keeps what is cut beside the log, copies unproven bytes forward, puts the rebuilt indexes
  * in place. Owner thread only. Doing it twice is doing it once: a crash in between is answered by scanning again.
  */
+import { dirname } from 'node:path'
 import type { RecoveryVerdict, SegmentVerdict } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import { copyBytes, copyUnproven } from './copy-forward.ts'
@@ -62,6 +63,8 @@ export function repairLog(
     copiedBytes += segment.validBytes - segment.unprovenPosition
   }
   if (copied.length + leftOut.length > 0) disk.syncDirectory(directory)
+  // Of a log that was never flushed the directory's own name is not proven either.
+  if (copied.length > 0 && verdict.provenOffset <= 0) disk.syncDirectory(dirname(directory))
   for (const segment of kept) {
     cut(disk, directory, segment, copied.includes(segment))
     putIndexesInPlace(disk, directory, segment)

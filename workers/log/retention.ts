@@ -11,15 +11,16 @@
  * append, never from what clients stamp, and a segment is old only when the wall clock and the monotonic clock agree
  * (RELIABILITY P13, 2.4): a clock that jumps deletes nothing.
  */
-import type { Clock } from '../../src/contracts/clock.ts'
 import type { DeletedRecords } from '../../src/contracts/control.ts'
-import type { Disk } from '../../src/contracts/disk.ts'
-import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
+import type { Appender } from './appender.ts'
+import type { Checkpoints } from './checkpoints.ts'
 import { logFilePath, unlinkIfThere } from './files.ts'
-import type { LogState } from './log-options.ts'
+import type { Flusher } from './flush-policy.ts'
+import type { PartitionLog } from './log.ts'
+import type { OpenLogOptions } from './log-options.ts'
 import type { Marks } from './marks.ts'
-import type { LogOffsets } from './offsets.ts'
+import type { ProducerState } from './producer-state.ts'
 import type { Segment } from './segment.ts'
 import type { SwapRange } from './swap.ts'
 
@@ -72,48 +73,31 @@ export function planLogStart(facts: RetentionFacts): number {
   return logStart
 }
 
-/** The log as its retention sees it. */
-export interface Retained {
-  readonly offsets: LogOffsets
-  readonly segments: Segment[]
-  readonly active: Segment
-  readonly config: LogConfig
-  readonly state: LogState
-  readonly reserved: SwapRange | null
-  /** Seals the active segment, if it can be done now. */
-  roll(): void
-  /** The segment's bytes and name are synced, and what its producers sent last is noted down elsewhere. */
-  isExpendable(segment: Segment, endOffset: number): boolean
-  /** `offsets.logStart` moved: tell everybody. */
-  logStartMoved(): void
-  segmentRemoved(bytes: number): void
-  syncFailed(error: Error): void
+/** Parts of the log that its retention works with. */
+export interface RetentionParts {
+  readonly marks: Marks
+  readonly producers: ProducerState
+  readonly checkpoints: Checkpoints
+  readonly flusher: Flusher
+  readonly appender: Appender
 }
 
 export class Retention {
-  readonly #log: Retained
-  readonly #disk: Disk
-  readonly #clock: Clock
-  readonly #directory: string
-  readonly #marks: Marks
+  readonly #log: PartitionLog
+  readonly #events: OpenLogOptions
+  readonly #parts: RetentionParts
   readonly #openedWallMs: number
   readonly #openedMonotonicMs: number
   #syncsInFlight = 0
   readonly #settling: (() => void)[] = []
 
-  constructor(
-    log: Retained,
-    env: { readonly disk: Disk; readonly clock: Clock },
-    directory: string,
-    marks: Marks,
-  ) {
+  constructor(log: PartitionLog, options: OpenLogOptions, parts: RetentionParts) {
+    const { clock } = options.env
     this.#log = log
-    this.#disk = env.disk
-    this.#clock = env.clock
-    this.#directory = directory
-    this.#marks = marks
-    this.#openedWallMs = env.clock.wallMs()
-    this.#openedMonotonicMs = env.clock.monotonicMs()
+    this.#events = options
+    this.#parts = parts
+    this.#openedWallMs = clock.wallMs()
+    this.#openedMonotonicMs = clock.monotonicMs()
   }
 
   /**
@@ -127,7 +111,7 @@ export class Retention {
     if (config.cleanupDelete) {
       const logStart = this.#plan(isClockTrusted)
       if (logStart > offsets.logStart) {
-        this.#marks.moveLogStart(logStart, error => {
+        this.#parts.marks.moveLogStart(logStart, error => {
           if (error === null) this.#moved()
         })
       }
@@ -155,8 +139,9 @@ export class Retention {
 
   /** Since the last append, by the clock that says less. */
   #ageMs(segment: Segment): number {
-    const wallMs = this.#clock.wallMs()
-    const monotonicMs = this.#clock.monotonicMs()
+    const { clock } = this.#events.env
+    const wallMs = clock.wallMs()
+    const monotonicMs = clock.monotonicMs()
     if (segment.lastAppendWallMs >= 0) {
       return Math.min(
         wallMs - segment.lastAppendWallMs,
@@ -164,9 +149,19 @@ export class Retention {
       )
     }
     // Of an earlier process: the file's time, with the clock's word for it when the log was opened and since.
-    const openMs = monotonicMs - this.#openedMonotonicMs
-    const { modifiedMs } = segment
-    return Math.min(wallMs - modifiedMs, this.#openedWallMs - modifiedMs + openMs)
+    return Math.min(wallMs, this.#steadyMs()) - segment.modifiedMs
+  }
+
+  /** The time by the wall clock as it was when the log was opened, however it was set since. */
+  #steadyMs(): number {
+    return this.#openedWallMs + this.#events.env.clock.monotonicMs() - this.#openedMonotonicMs
+  }
+
+  /** Forgets producers that both clocks say have been idle for longer than that. */
+  expireProducers(idleMsMax: number): void {
+    const { producers, appender } = this.#parts
+    if (appender.stagedCount > 0) return
+    producers.expire(Math.min(this.#events.env.clock.wallMs(), this.#steadyMs()), idleMsMax)
   }
 
   /** Records that nobody adds to any more grow old as well: their segment is sealed first. */
@@ -174,9 +169,15 @@ export class Retention {
     const { active, config, offsets } = this.#log
     if (active.sizeBytes === 0) return
     const isDeleted = offsets.logStart === offsets.logEnd
-    const isFull = this.#clock.monotonicMs() - active.bornMs >= config.segmentAgeMsMax
+    const ageMs = this.#events.env.clock.monotonicMs() - active.bornMs
+    const isFull = ageMs >= config.segmentAgeMsMax
     const isAged = config.cleanupDelete && isClockTrusted && this.#isAged(active)
-    if (isDeleted || isFull || isAged) this.#log.roll()
+    if (!isDeleted && !isFull && !isAged) return
+    try {
+      this.#parts.appender.roll()
+    } catch (error) {
+      this.#log.roundFailed(error as Error)
+    }
   }
 
   /**
@@ -195,7 +196,7 @@ export class Retention {
     else if (target < 0 || target > offsets.highWatermark) answer(Errors.OFFSET_OUT_OF_RANGE)
     else if (target <= offsets.logStart) answer(Errors.NONE)
     else {
-      this.#marks.moveLogStart(target, error => {
+      this.#parts.marks.moveLogStart(target, error => {
         if (error === null) this.#moved()
         answer(error === null ? Errors.NONE : Errors.KAFKA_STORAGE_ERROR)
       })
@@ -204,9 +205,10 @@ export class Retention {
 
   #moved(): void {
     const { offsets, state } = this.#log
-    if (this.#marks.logStart <= offsets.logStart) return
-    offsets.logStartMoved(this.#marks.logStart)
-    this.#log.logStartMoved()
+    const { logStart } = this.#parts.marks
+    if (logStart <= offsets.logStart) return
+    offsets.logStartMoved(logStart)
+    this.#events.onAdvance(this.#log)
     if (state === 'offline') return
     try {
       this.sweep()
@@ -225,7 +227,7 @@ export class Retention {
       while (segments.length > 1 && segments[1].baseOffset <= offsets.logStart) {
         const [segment] = segments
         const endOffset = segments[1].baseOffset
-        isMore = removed === SWEEP_MAX || !this.#log.isExpendable(segment, endOffset)
+        isMore = removed === SWEEP_MAX || !this.isExpendable(segment, endOffset)
         if (isMore) break
         if (reserved !== null && endOffset > reserved.baseOffset) break
         this.#remove(segment)
@@ -238,18 +240,27 @@ export class Retention {
     return isMore
   }
 
+  /** Its bytes and the next one's name are synced, and what its producers sent last is noted down elsewhere. */
+  isExpendable(segment: Segment, endOffset: number): boolean {
+    const { flusher, checkpoints } = this.#parts
+    if (endOffset > this.#log.offsets.recoveryPoint || flusher.isHolding(segment)) return false
+    return checkpoints.isCovered(endOffset)
+  }
+
   #remove(segment: Segment): void {
+    const { env, spec } = this.#events
     const bytes = segment.sizeBytes
-    unlinkIfThere(this.#disk, logFilePath(this.#directory, segment.baseOffset, 'snapshot'))
+    unlinkIfThere(env.disk, logFilePath(spec.directory, segment.baseOffset, 'snapshot'))
     segment.remove()
-    this.#log.segmentRemoved(bytes)
+    this.#events.onSegmentRemoved?.(this.#log, bytes)
   }
 
   #syncDirectory(): void {
     this.#syncsInFlight++
-    this.#disk.startSyncDirectory(this.#directory, error => {
+    const { env, spec } = this.#events
+    env.disk.startSyncDirectory(spec.directory, error => {
       this.#syncsInFlight--
-      if (error !== null) this.#log.syncFailed(error)
+      if (error !== null) this.#log.roundFailed(error)
       if (this.#syncsInFlight === 0) for (const tell of this.#settling.splice(0)) tell()
     })
   }

@@ -182,6 +182,11 @@ export class Segment implements Closable {
     return this.#indexes
   }
 
+  /** They were not made by this process, and may say anything. */
+  get areIndexesFromDisk(): boolean {
+    return this.#isIndexTrusted
+  }
+
   /** A look-up led astray: builds the indexes anew, unless that has been done. Returns whether it was worth a try. */
   distrustIndexes(): boolean {
     if (!this.#isIndexTrusted) return false

@@ -63,14 +63,7 @@ export class Swapper {
     }
     const interval = indexIntervalBytes
     const gapsBelow = range.endOffset
-    const segment = new Segment(
-      this.#disk,
-      this.#directory,
-      baseOffset,
-      interval,
-      gapsBelow,
-      paths,
-    )
+    const segment = new Segment(this.#disk, this.#directory, baseOffset, interval, gapsBelow, paths)
     this.#changeOver(range, segment)
     unlinkReplaced(this.#disk, this.#directory, range)
     this.#sync(() => {

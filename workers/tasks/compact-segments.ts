@@ -4,16 +4,11 @@
  */
 import { realDisk } from '../disk.ts'
 import {
-  type CompactionInput,
   type CompactionOutput,
+  type CompactTaskInput,
   compactSegments,
 } from '../log/compaction/compact-segments.ts'
 import { sleepingPace } from '../log/compaction/pace.ts'
-
-export interface CompactTaskInput extends CompactionInput {
-  /** Read and written together. */
-  readonly bytesPerSecondMax: number
-}
 
 export default function compact(input: CompactTaskInput): CompactionOutput {
   return compactSegments(realDisk, input, sleepingPace(input.bytesPerSecondMax))

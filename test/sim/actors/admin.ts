@@ -85,8 +85,7 @@ export class Admin {
     const { broker, host, world } = this.#sim
     if (broker === null) return
     world.note(() => 'admin  clean stop')
-    void broker.stop().then(isClean => {
-      if (this.#sim.broker !== broker || !broker.isAlive || this.#sim.disk.crashed) return
+    broker.stop(isClean => {
       host.isClean = isClean
       world.count(isClean ? 'stopped clean' : 'stopped unclean')
       broker.die()

@@ -33,6 +33,8 @@ interface InFlight {
   readonly batch: SentBatch
   /** The answer of its last sending has come, and was an error. */
   isFailed: boolean
+  /** What it was sent on last. */
+  connection: Connection | null
 }
 
 
@@ -121,7 +123,7 @@ export class Producer {
       this.#nextSequence = (this.#nextSequence + batch.records.length) % 2 ** 31
     }
     this.sent.push(batch)
-    const entry = { batch, isFailed: false }
+    const entry: InFlight = { batch, isFailed: false, connection: null }
     if (this.#acks !== 0) this.#inFlight.push(entry)
     this.#send(entry)
   }
@@ -136,6 +138,7 @@ export class Producer {
     const { batch } = entry
     batch.attempts++
     entry.isFailed = false
+    entry.connection = connection
     this.#sim.world.note(() => `client sends ${describe(batch)}, acks ${this.#acks}`)
     connection.request<ProduceAnswer>(
       `batch ${batch.id}`,
@@ -162,15 +165,14 @@ export class Producer {
       if (this.#inFlight.length === 0) return
       this.#sim.world.count('client time-outs')
       this.#connection?.drop()
-      this.#lost(this.#connection)
+      for (const entry of this.#inFlight) entry.isFailed = true
+      this.#drained()
     })
   }
 
   /** Everything in flight is unknown: it may have been appended or not. */
-  #lost(connection: Connection | null): void {
-    if (connection !== this.#connection) return
-    this.#connection = null
-    for (const entry of this.#inFlight) entry.isFailed = true
+  #lost(connection: Connection): void {
+    for (const entry of this.#inFlight) entry.isFailed ||= entry.connection === connection
     this.#drained()
   }
 

@@ -155,7 +155,7 @@ export class PartitionModel {
       expected = batch.last + 1
     }
     demand(expected === logEnd, 'gap', () => `${name}: batches to ${expected}, log end ${logEnd}`)
-    this.#take(found, logStart, logEnd)
+    this.#take(found, log)
   }
 
   /** Which of the batches that were ever put at this offset it is. */
@@ -175,7 +175,8 @@ export class PartitionModel {
     return maybe
   }
 
-  #take(found: readonly Entry[], logStart: number, logEnd: number): void {
+  #take(found: readonly Entry[], { offsets }: PartitionLog): void {
+    const { logStart, logEnd, recoveryPoint } = offsets
     const kept = new Set(found)
     for (const entry of this.entries) {
       if (kept.has(entry) || entry.last < logStart) continue
@@ -187,10 +188,10 @@ export class PartitionModel {
     this.maybes = []
     this.#staged = []
     this.written = logEnd
-    this.proven = logEnd
+    // What could be read without a flush may be gone after a crash.
+    this.highWatermark = Math.min(this.highWatermark, this.proven)
+    this.proven = Math.max(this.proven, recoveryPoint)
     this.logStart = logStart
-    // What could be read without a flush may be gone after a crash of the machine.
-    this.highWatermark = Math.min(this.highWatermark, logEnd)
     this.weakHighWatermark = 0
     this.isMachineCrashed = false
     this.isFlushFailed = false

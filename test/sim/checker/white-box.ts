@@ -82,10 +82,12 @@ function segmentOf(log: PartitionLog, offset: number): number {
 export function storedIn(disk: SimDisk, directory: string, log: PartitionLog): StoredBatch[] {
   const { logStart, logEnd } = log.offsets
   const found: StoredBatch[] = []
-  for (const { baseOffset } of log.segments) {
+  for (const [index, { baseOffset }] of log.segments.entries()) {
+    // What recovery moved into a file of its own may still lie behind in the one before.
+    const end = log.segments[index + 1]?.baseOffset ?? logEnd
     const path = `${directory}/${String(baseOffset).padStart(20, '0')}.log`
     for (const batch of storedBatches(disk.node(path).cache.bytes)) {
-      if (batch.base >= logEnd) break
+      if (batch.base >= end) break
       if (batch.last < logStart) continue
       found.push({ ...batch, bytes: Buffer.from(batch.bytes) })
     }

@@ -42,7 +42,7 @@ export class Broker {
   readonly hosted: Hosted[]
   owner: SimOwner
   isAlive = true
-  #isStopping = false
+  #stopped: ((isClean: boolean) => void) | null = null
   #generation = 0
 
   constructor(sim: Simulation) {
@@ -237,6 +237,10 @@ export class Broker {
     const { world, disk, models } = this.#sim
     world.life++
     disk.abandonSyncs()
+    if (this.#stopped !== null) {
+      this.#tellStopped(false)
+      return
+    }
     const before = this.owner
     before.refuseAll()
     this.owner = this.#newOwner()
@@ -254,17 +258,27 @@ export class Broker {
     }
   }
 
-  /** Resolves to whether all logs closed clean. */
-  async stop(): Promise<boolean> {
-    if (this.#isStopping) return false
-    this.#isStopping = true
-    const { life } = this.owner
+  /** Flushes and closes all logs; `stopped` is told whether all of them closed clean, unless the process dies before. */
+  stop(stopped: (isClean: boolean) => void): void {
+    if (this.#stopped !== null) return
+    this.#stopped = stopped
+    void this.#closeAll().then(isClean => this.#tellStopped(isClean))
+  }
+
+  #tellStopped(isClean: boolean): void {
+    if (!this.isAlive || this.#sim.disk.crashed) return
+    const tell = this.#stopped
+    this.#stopped = () => {}
+    tell?.(isClean)
+  }
+
+  async #closeAll(): Promise<boolean> {
     let isClean = this.hosted.every(({ state }) => state === 'online')
-    for (const log of this.owner.logs) {
+    const { logs } = this.owner
+    for (const log of logs) {
       if (log === undefined) continue
       await log.settled()
-      if (this.owner.life !== life || !this.isAlive) return false
-      this.owner.logs[log.slot] = undefined
+      logs[log.slot] = undefined
       this.#hosted(log.slot).state = 'closed'
       isClean = closeClean(log) && isClean
     }
@@ -289,7 +303,7 @@ export class Broker {
 
   produce(batch: SentBatch, acks: number, answer: (answer: ProduceAnswer) => void): void {
     const hosted = this.#hosted(batch.slot)
-    if (this.#isStopping || hosted.state === 'opening' || hosted.state === 'closed') {
+    if (this.#stopped !== null || hosted.state === 'opening' || hosted.state === 'closed') {
       answer({ error: Errors.NOT_LEADER_OR_FOLLOWER, baseOffset: -1 })
       return
     }
@@ -317,11 +331,11 @@ export class Broker {
   ): void {
     const { slot } = batch
     const log = this.owner.logs[slot]
-    if (error !== Errors.NONE || log === undefined) {
-      answer({ error: error === Errors.NONE ? Errors.NOT_LEADER_OR_FOLLOWER : error, baseOffset })
+    if (error !== Errors.NONE || log === undefined || this.#sim.disk.crashed) {
+      const isGone = error === Errors.NONE
+      answer({ error: isGone ? Errors.NOT_LEADER_OR_FOLLOWER : error, baseOffset: -1 })
       return
     }
-    if (this.#sim.disk.crashed) return
     this.#sim.models[slot]?.acked(batch, baseOffset, isDuplicate)
     if (acks !== -1 || log.offsets.highWatermark >= endOffset) {
       if (acks === -1) this.#checkFirm(log, batch, endOffset)

@@ -3,8 +3,7 @@
  * in test/support/fault-disk.ts, whose nodes it shares. Here syncs take simulated time and end in any order, every
  * operation may fail by the seed, and the world ends at any operation.
  *
- *   power cut   of the unsynced writes any subset reaches the platter, torn by sector, or only as a longer file of zeros;
- *               of the unsynced names any subset
+ *   power cut   see power-cut.ts; of the unsynced names any subset is there
  *   failed sync its pages count as clean and are not on the platter: no later sync writes them (RELIABILITY V3)
  */
 import type { Disk, DiskFile } from '../../../src/contracts/disk.ts'
@@ -16,10 +15,9 @@ import {
   type Node,
 } from '../../support/fault-disk-nodes.ts'
 import type { Faults, Operation, OperationKind } from './faults.ts'
+import { cutFile } from './power-cut.ts'
 import type { Random } from './random.ts'
 import type { World } from './world.ts'
-
-const SECTOR_BYTES = 512
 
 /** The machine or the process is gone: whatever the program does now has no effect. */
 export class CrashError extends Error {
@@ -130,7 +128,10 @@ export class SimDisk implements Disk {
       if (seen.has(node)) continue
       seen.add(node)
       if (node instanceof DirectoryNode) this.#cutDirectory(node, random, seen)
-      else cutFile(node, random)
+      else {
+        cutFile(node, random)
+        lostPages.delete(node)
+      }
     }
   }
 
@@ -380,35 +381,6 @@ class SimFile implements DiskFile {
 
   close(): void {
     this.#isClosed = true
-  }
-}
-
-/** What became of the writes since the last sync. */
-function cutFile(node: FileNode, random: Random): void {
-  const { durable, cache } = node
-  const lost = random.next()
-  for (const change of node.changes.splice(0)) {
-    if (random.chance(lost)) {
-      // The file grew, the data did not come.
-      if (change.kind === 'write' && random.chance(0.2)) {
-        const size = Math.max(durable.bytes.length, change.position + change.bytes.length)
-        durable.apply({ kind: 'truncate', size })
-      }
-    } else if (change.kind === 'truncate' || random.chance(0.6)) durable.apply(change)
-    else tearWrite(node, change.position, change.bytes, random)
-  }
-  cache.set(durable.bytes)
-  lostPages.delete(node)
-}
-
-function tearWrite(node: FileNode, position: number, bytes: Buffer, random: Random): void {
-  for (let at = 0; at < bytes.length; ) {
-    // Sectors are counted from the start of the file.
-    const next = Math.min(bytes.length, at + SECTOR_BYTES - ((position + at) % SECTOR_BYTES))
-    if (random.chance(0.5)) {
-      node.durable.apply({ kind: 'write', position: position + at, bytes: bytes.subarray(at, next) })
-    }
-    at = next
   }
 }
 

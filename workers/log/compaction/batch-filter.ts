@@ -19,7 +19,6 @@ import {
 } from '../../../src/protocol/encode-batch.ts'
 import {
   attributesAt,
-  BATCH_HEADER_BYTES,
   baseTimestampAt,
   codecAt,
   hasDeleteHorizon,

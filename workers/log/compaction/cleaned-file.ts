@@ -3,11 +3,7 @@
  * temporary names, its indexes. Compaction tasks. Nothing else sees the files before the owner has renamed them.
  */
 import type { Disk, DiskFile } from '../../../src/contracts/disk.ts'
-import {
-  lastOffsetAt,
-  maxTimestampAt,
-  recordCountAt,
-} from '../../../src/protocol/record-batch.ts'
+import { lastOffsetAt, maxTimestampAt, recordCountAt } from '../../../src/protocol/record-batch.ts'
 import { codedError, unlinkIfThere, writeFully } from '../files.ts'
 import { SegmentIndexes } from '../segment-indexes.ts'
 import { cleanedPath, type SwapRange } from '../swap.ts'

@@ -48,6 +48,12 @@ export interface CompactionInput {
   readonly remembered: Float64Array
 }
 
+/** As the task of the pool gets it. */
+export interface CompactTaskInput extends CompactionInput {
+  /** Read and written together. */
+  readonly bytesPerSecondMax: number
+}
+
 /** The file that replaces the segments of its range. */
 export interface CleanedRange extends SwapRange {
   readonly sizeBytes: number
@@ -224,7 +230,10 @@ export function groupSources(
   sources: readonly CompactionSource[],
   { segmentBytesMax, indexBytesMax, indexIntervalBytes }: CompactionInput,
 ): CompactionSource[][] {
-  const bytesMax = Math.min(segmentBytesMax, (indexBytesMax / INDEX_ENTRY_BYTES) * indexIntervalBytes)
+  const bytesMax = Math.min(
+    segmentBytesMax,
+    (indexBytesMax / INDEX_ENTRY_BYTES) * indexIntervalBytes,
+  )
   const groups: CompactionSource[][] = []
   let bytes = 0
   for (const source of sources) {

@@ -14,8 +14,7 @@ import type { TaskRunner } from '../../../src/contracts/tasks.ts'
 import type { Marks } from '../marks.ts'
 import type { SwapRange } from '../swap.ts'
 import type { Swapper } from '../swapper.ts'
-import type { CompactionOutput } from './compact-segments.ts'
-import type { CompactTaskInput } from './compact-task.ts'
+import type { CompactionOutput, CompactTaskInput } from './compact-segments.ts'
 import { type Compactable, type CompactionPlan, planCompaction } from './plan.ts'
 import { dropUndecided, readDirtyStart, writeDirtyStart } from './progress.ts'
 
@@ -50,6 +49,7 @@ export interface CompactorOptions<Log extends CompactedLog> {
 }
 
 interface Progress {
+  /** -1: not read yet. */
   dirtyStart: number
   failures: number
   /** On the monotonic clock. */
@@ -81,7 +81,7 @@ export class Compactor<Log extends CompactedLog> {
   }
 
   #dirtiest(): Candidate<Log> | null {
-    const { logs, clock, onLook } = this.#options
+    const { disk, logs, clock, onLook } = this.#options
     let best: Candidate<Log> | null = null
     let ratioMax = 0
     let uncleanable = 0
@@ -90,6 +90,7 @@ export class Compactor<Log extends CompactedLog> {
       try {
         const progress = this.#progressOf(log)
         if (progress.failures >= uncleanableFrom) uncleanable++
+        if (progress.dirtyStart < 0) progress.dirtyStart = readDirtyStart(disk, log.directory)
         const plan = planCompaction(log, progress.dirtyStart, clock)
         if (plan === null) continue
         ratioMax = Math.max(ratioMax, plan.dirtyRatio)
@@ -106,9 +107,8 @@ export class Compactor<Log extends CompactedLog> {
   #progressOf(log: Log): Progress {
     let progress = this.#progress.get(log)
     if (progress === undefined) {
-      progress = { dirtyStart: 0, failures: 0, notBeforeMs: Number.NEGATIVE_INFINITY }
+      progress = { dirtyStart: -1, failures: 0, notBeforeMs: Number.NEGATIVE_INFINITY }
       this.#progress.set(log, progress)
-      progress.dirtyStart = readDirtyStart(this.#options.disk, log.directory)
     }
     return progress
   }
@@ -129,9 +129,9 @@ export class Compactor<Log extends CompactedLog> {
       return true
     } catch (error) {
       this.#drop(log)
-      if (error instanceof Outdated) return false
-      if (this.#isServed(log)) this.#failed(log, error as Error)
-      return true
+      const isOutdated = error instanceof Outdated || !this.#isServed(log)
+      if (!isOutdated) this.#failed(log, error as Error)
+      return !isOutdated
     } finally {
       log.reserved = null
     }
@@ -161,19 +161,59 @@ export class Compactor<Log extends CompactedLog> {
   }
 
   async #putInPlace(log: Log, plan: CompactionPlan, output: CompactionOutput): Promise<void> {
-    const { config } = log
-    let { segments } = plan
-    this.#ensureSame(log, config, segments)
     const { cleaned, mapEnd } = output
+    this.#ensureCurrent(log, plan, plan.range)
     if (cleaned.length === 0) return
     const gapsEnd = Math.max(mapEnd, cleaned.at(-1)!.endOffset)
-    await new Promise<void>((resolve, reject) => {
-      log.marks.moveCleanedEnd(gapsEnd, error => (error === null ? resolve() : reject(error)))
-    })
+    await settledBy(done => log.marks.moveCleanedEnd(gapsEnd, done))
     for (const range of cleaned) {
-      this.#ensureSame(log, config, segments)
-      await swapIn(log, range)
-      segments = log.segments.slice(0, segments.length)
+      this.#ensureCurrent(log, plan, range)
+      const { indexIntervalBytes } = log.config
+      await settledBy(done => log.swapper.start(range, indexIntervalBytes, done))
     }
   }
+
+  /** Throws unless the log is served as it was when the plan was made, and its segments in the range are the same. */
+  #ensureCurrent(log: Log, plan: CompactionPlan, { baseOffset, endOffset }: SwapRange): void {
+    const isInRange = (segment: { readonly baseOffset: number }): boolean =>
+      segment.baseOffset >= baseOffset && segment.baseOffset < endOffset
+    const now = log.segments.filter(isInRange)
+    const planned = plan.segments.filter(isInRange)
+    const isSame =
+      this.#isServed(log) &&
+      log.state !== 'offline' &&
+      log.config === plan.config &&
+      now.length === planned.length &&
+      now.every((segment, index) => segment === planned[index])
+    if (!isSame) throw new Outdated()
+  }
+
+  #isServed(log: Log): boolean {
+    return this.#options.logs[log.slot] === log
+  }
+
+  #drop(log: Log): void {
+    // What went wrong with the disk is for the next open to sort out.
+    if (log.state === 'offline') return
+    try {
+      dropUndecided(this.#options.disk, log.directory)
+    } catch {
+      // The log was deleted; or the next pass, or the next open, drops it.
+    }
+  }
+
+  #failed(log: Log, error: Error): void {
+    const { clock, backoffMs, onFailure } = this.#options
+    const progress = this.#progressOf(log)
+    const retryMs = Math.min(backoffMs * 2 ** progress.failures, RETRY_MS_MAX)
+    progress.failures++
+    progress.notBeforeMs = clock.monotonicMs() + retryMs
+    onFailure(log, error, retryMs)
+  }
+}
+
+function settledBy(start: (done: (error: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    start(error => (error === null ? resolve() : reject(error)))
+  })
 }

@@ -25,11 +25,14 @@ export interface Compactable {
   readonly offsets: LogOffsets
   readonly segments: readonly Segment[]
   reserved: SwapRange | null
-  /** The segment's bytes and name are synced, and what its producers sent last is noted down elsewhere. */
-  isExpendable(segment: Segment, endOffset: number): boolean
+  readonly retention: {
+    /** The segment's bytes and name are synced, and what its producers sent last is noted down elsewhere. */
+    isExpendable(segment: Segment, endOffset: number): boolean
+  }
 }
 
 export interface CompactionPlan {
+  readonly config: LogConfig
   /** Neighbours, oldest first. */
   readonly segments: readonly Segment[]
   readonly sources: readonly CompactionSource[]
@@ -56,7 +59,7 @@ export function planCompaction(
     const segment = segments[index]
     const endOffset = endOf(segments, index)
     const ages = agesOf(segment, clock)
-    if (!log.isExpendable(segment, endOffset) || ages.lastMs < config.minCompactionLagMs) break
+    if (!log.retention.isExpendable(segment, endOffset) || ages.lastMs < config.minCompactionLagMs) break
     const { baseOffset, sizeBytes } = segment
     sources.push({ baseOffset, endOffset, sizeBytes, appendedMs: appendedMs(segment) })
     totalBytes += sizeBytes
@@ -67,6 +70,7 @@ export function planCompaction(
   if (dirtyBytes === 0) return null
   const dirtyRatio = dirtyBytes / totalBytes
   return {
+    config,
     segments: segments.slice(first, first + sources.length),
     sources,
     range: { baseOffset: sources[0].baseOffset, endOffset: sources.at(-1)!.endOffset },

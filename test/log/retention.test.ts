@@ -1,0 +1,550 @@
+/** What retention and DeleteRecords take away, in which order, and what they never touch (RELIABILITY P6, P13, E1). */
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { DeletedRecords } from '../../src/contracts/control.ts'
+import type { LogConfig } from '../../src/contracts/log-config.ts'
+import { Errors } from '../../src/protocol/errors.ts'
+import { readMarks } from '../../workers/log/marks.ts'
+import { planLogStart, type RetentionFacts } from '../../workers/log/retention.ts'
+import { FaultDisk, seeded } from '../support/fault-disk.ts'
+import { directory, LogHarness, makeBatch } from './log-kit.ts'
+
+const HOUR = 3_600_000
+const DAY = 24 * HOUR
+const TEN_YEARS = 3_652 * DAY
+
+describe('the plan', () => {
+  /** Sealed segments of these sizes with ten records each, and an active one of 100 bytes. */
+  function plan(
+    sizes: readonly number[],
+    facts: Partial<RetentionFacts> & { readonly aged?: number } = {},
+  ): number {
+    return planLogStart({
+      baseOffsets: [...sizes, 100].map((_, index) => index * 10),
+      logStart: 0,
+      recoveryPoint: Number.POSITIVE_INFINITY,
+      retentionBytes: Number.POSITIVE_INFINITY,
+      reserved: null,
+      sizeBytes: index => [...sizes, 100][index],
+      isAged: index => index < (facts.aged ?? 0),
+      ...facts,
+    })
+  }
+
+  test('by size: as long as what is left is not below the limit', () => {
+    expect(plan([100, 100, 100], { retentionBytes: 400 })).toBe(0)
+    expect(plan([100, 100, 100], { retentionBytes: 301 })).toBe(0)
+    expect(plan([100, 100, 100], { retentionBytes: 300 })).toBe(10)
+    expect(plan([100, 100, 100], { retentionBytes: 100 })).toBe(30)
+    expect(plan([100, 100, 100], { retentionBytes: 0 })).toBe(30)
+  })
+
+  test('by age: a tenth of the bytes at a time, but one segment at least', () => {
+    expect(plan(Array(3).fill(100), { aged: 3 })).toBe(10)
+    expect(plan(Array(39).fill(100), { aged: 39 })).toBe(40)
+    expect(plan(Array(39).fill(100), { aged: 2 })).toBe(20)
+    expect(plan(Array(39).fill(100))).toBe(0)
+  })
+
+  test('both: size is not bound by the tenth', () => {
+    expect(plan(Array(9).fill(100), { aged: 9, retentionBytes: 500 })).toBe(60)
+  })
+
+  test('only what is flushed, not what compaction holds, not twice', () => {
+    const all = { aged: 9, retentionBytes: 0 }
+    expect(plan([1, 1, 1], { ...all, recoveryPoint: 19 })).toBe(10)
+    expect(plan([1, 1, 1], { ...all, recoveryPoint: 9 })).toBe(0)
+    expect(plan([1, 1, 1], { ...all, reserved: { baseOffset: 10, endOffset: 20 } })).toBe(10)
+    expect(plan([1, 1, 1], { ...all, reserved: { baseOffset: 5, endOffset: 20 } })).toBe(0)
+    expect(plan([100, 100, 100], { retentionBytes: 300, logStart: 10 })).toBe(10)
+    expect(plan([100, 100, 100], { retentionBytes: 200, logStart: 15 })).toBe(20)
+    expect(plan([100, 100, 100], { retentionBytes: 0, logStart: 35 })).toBe(35)
+  })
+
+  test('any log: sealed segments only, oldest first, no more than the limits ask for', () => {
+    const size = fc.integer({ min: 1, max: 1000 })
+    fc.assert(
+      fc.property(
+        fc.array(size, { maxLength: 30 }),
+        fc.nat(30),
+        fc.oneof(fc.nat(20_000), fc.constant(Number.POSITIVE_INFINITY)),
+        fc.nat(310),
+        (sizes, aged, retentionBytes, recoveryPoint) => {
+          const logStart = plan(sizes, { aged, retentionBytes, recoveryPoint })
+          expect(logStart % 10).toBe(0)
+          expect(logStart).toBeLessThanOrEqual(Math.min(sizes.length * 10, recoveryPoint))
+          const gone = sizes.slice(0, logStart / 10)
+          const total = sizes.reduce((sum, bytes) => sum + bytes, 100)
+          let left = total
+          let agedBytes = 0
+          for (const [index, bytes] of gone.entries()) {
+            const isOver = left - bytes >= retentionBytes
+            if (!isOver) {
+              expect(index).toBeLessThan(aged)
+              agedBytes += bytes
+            }
+            left -= bytes
+          }
+          expect(agedBytes).toBeLessThanOrEqual(Math.max(total / 10, 1000))
+        },
+      ),
+    )
+  })
+})
+
+/** Segments of two batches of one record each; sealed ones begin at 0, 2, 4, ... */
+const twoEach: Partial<LogConfig> = { segmentBytesMax: 200 }
+
+function filled(config: Partial<LogConfig>, batches: number): LogHarness {
+  const kit = new LogHarness({ ...twoEach, ...config }).open()
+  for (let mark = 0; mark < batches; mark++) kit.append(makeBatch({ mark }))
+  kit.settle()
+  return kit
+}
+
+function bases(kit: LogHarness): number[] {
+  return kit
+    .names()
+    .filter(name => name.endsWith('.log'))
+    .map(name => Number(name.slice(0, 20)))
+}
+
+function pass(kit: LogHarness, isClockTrusted = true): void {
+  let isMore = kit.log.retention.pass(isClockTrusted)
+  kit.settle()
+  for (let sweeps = 0; isMore && sweeps < 10; sweeps++) {
+    isMore = kit.log.retention.sweep()
+    kit.settle()
+  }
+}
+
+function deleteRecords(kit: LogHarness, beforeOffset: number): DeletedRecords | undefined {
+  let result: DeletedRecords | undefined
+  kit.log.retention.deleteRecords(beforeOffset, answer => {
+    result = answer
+  })
+  return result
+}
+
+describe('by size', () => {
+  test('log-marks first, then the offsets, then the files, oldest first', () => {
+    const kit = filled({}, 9)
+    expect(bases(kit)).toEqual([0, 2, 4, 6, 8])
+    const events: string[] = []
+    kit.disk.onOperation = ({ kind, path }) => {
+      if (kind !== 'read')
+        events.push(`${kind} ${path.slice(directory.length + 1).replace(/^0+(?=\d)/, '')}`)
+      if (kind === 'unlink') expect(kit.log.offsets.logStart).toBe(4)
+      return null
+    }
+    kit.log.applyConfig({ ...kit.config, retentionBytes: 300 })
+    pass(kit)
+    expect(events.filter(event => !event.startsWith('open'))).toEqual([
+      'create log-marks.new',
+      'write log-marks.new',
+      'sync log-marks.new',
+      'rename log-marks.new',
+      'syncDirectory ',
+      'unlink 0.index',
+      'unlink 0.timeindex',
+      'unlink 0.log',
+      'unlink 2.index',
+      'unlink 2.timeindex',
+      'unlink 2.log',
+      'syncDirectory ',
+    ])
+    expect(bases(kit)).toEqual([4, 6, 8])
+    expect(kit.log.describe()).toMatchObject({ logStartOffset: 4, segmentCount: 3 })
+  })
+
+  test('never the active segment', () => {
+    const kit = filled({ retentionBytes: 0 }, 9)
+    pass(kit)
+    expect(bases(kit)).toEqual([8])
+    expect(kit.readAll()).toHaveLength(1)
+  })
+
+  test('never what is not flushed', () => {
+    const kit = new LogHarness({ ...twoEach, retentionBytes: 0 }).open()
+    for (let mark = 0; mark < 9; mark++) kit.append(makeBatch({ mark }))
+    kit.log.retention.pass(true)
+    expect(bases(kit)).toEqual([0, 2, 4, 6, 8])
+    expect(readMarks(kit.disk, directory)).toBe('missing')
+  })
+
+  test('not while compaction holds the range', () => {
+    const kit = filled({ retentionBytes: 0 }, 9)
+    kit.log.reserved = { baseOffset: 2, endOffset: 6 }
+    pass(kit)
+    expect(bases(kit)).toEqual([2, 4, 6, 8])
+    kit.log.reserved = null
+    pass(kit)
+    expect(bases(kit)).toEqual([8])
+  })
+
+  test('many segments leave in portions', () => {
+    const kit = filled({}, 100)
+    kit.log.applyConfig({ ...kit.config, retentionBytes: 0 })
+    expect(kit.log.retention.pass(true)).toBe(false)
+    kit.settle()
+    expect(kit.log.offsets.logStart).toBe(98)
+    expect(bases(kit).length).toBeGreaterThan(20)
+    for (let sweeps = 0; kit.log.retention.sweep(); sweeps++) expect(sweeps).toBeLessThan(10)
+    expect(bases(kit)).toEqual([98])
+  })
+
+  test('applyConfig counts at the next pass, cleanup.policy as well', () => {
+    const kit = filled({ retentionBytes: 0 }, 9)
+    kit.log.applyConfig({ ...kit.log.config, cleanupDelete: false, cleanupCompact: true })
+    pass(kit)
+    expect(bases(kit)).toHaveLength(5)
+    kit.log.applyConfig({ ...kit.log.config, cleanupDelete: true })
+    pass(kit)
+    expect(bases(kit)).toEqual([8])
+  })
+})
+
+describe('by age', () => {
+  test('counts from the append, whatever clients stamp', () => {
+    const kit = new LogHarness({ ...twoEach, retentionMs: HOUR }).open()
+    const farMs = kit.clock.wallMs() + TEN_YEARS
+    for (const timestampMs of [0, 0, farMs, farMs, 0, 0, farMs]) {
+      kit.append(makeBatch({ timestampMs }))
+    }
+    kit.settle()
+    kit.clock.advance(HOUR - 1)
+    pass(kit)
+    expect(bases(kit)).toEqual([0, 2, 4, 6])
+    kit.clock.advance(1)
+    for (const left of [[2, 4, 6, 7], [4, 6, 7], [6, 7], [7], [7]]) {
+      pass(kit)
+      expect(bases(kit)).toEqual(left)
+    }
+    expect(kit.log.offsets).toMatchObject({ logStart: 7, logEnd: 7 })
+  })
+
+  test('a quiet log empties; its offsets go on, also after a restart', () => {
+    const kit = filled({ retentionMs: HOUR }, 1)
+    kit.clock.advance(HOUR)
+    pass(kit)
+    pass(kit)
+    expect(bases(kit)).toEqual([1])
+    expect(kit.closeClean()).toBe(true)
+    kit.open()
+    expect(kit.log.offsets).toMatchObject({ logStart: 1, highWatermark: 1, logEnd: 1 })
+    expect(kit.append(makeBatch())[0].baseOffset).toBe(1)
+  })
+
+  test('nothing on an untrusted clock, but size and DeleteRecords go on', () => {
+    const kit = filled({ retentionMs: HOUR }, 9)
+    kit.clock.advance(DAY)
+    pass(kit, false)
+    expect(bases(kit)).toHaveLength(5)
+    deleteRecords(kit, 2)
+    pass(kit, false)
+    expect(bases(kit)).toEqual([2, 4, 6, 8])
+    kit.log.applyConfig({ ...kit.config, retentionBytes: 0 })
+    pass(kit, false)
+    expect(bases(kit)).toEqual([8])
+  })
+
+  test.each([
+    ['the wall clock jumps ahead', TEN_YEARS, 0],
+    ['the monotonic clock jumps ahead', 0, TEN_YEARS],
+    ['the wall clock falls back', -TEN_YEARS, 2 * HOUR],
+  ])('%s: nothing, even when somebody trusts it', (_, wallMs, monotonicMs) => {
+    const kit = filled({ retentionMs: HOUR }, 9)
+    const reopened = filled({ retentionMs: HOUR }, 9)
+    reopened.closeClean()
+    reopened.open()
+    for (const { clock } of [kit, reopened]) {
+      clock.wall += wallMs
+      clock.monotonic += monotonicMs
+    }
+    for (let round = 0; round < 9; round++) {
+      pass(kit)
+      pass(reopened)
+    }
+    expect(bases(kit)).toEqual([0, 2, 4, 6, 8])
+    expect(bases(reopened)).toEqual([0, 2, 4, 6, 8])
+  })
+
+  test('files of an earlier process: by the time they were written', () => {
+    const kit = filled({ retentionMs: HOUR }, 4)
+    kit.clock.advance(HOUR / 2)
+    kit.append(makeBatch(), makeBatch(), makeBatch())
+    kit.settle()
+    kit.closeClean()
+    // While the broker is down.
+    kit.clock.advance(HOUR / 2)
+    kit.open()
+    pass(kit)
+    pass(kit)
+    pass(kit)
+    expect(bases(kit)).toEqual([4, 6])
+    kit.clock.advance(HOUR / 2)
+    pass(kit)
+    pass(kit)
+    expect(bases(kit)).toEqual([7])
+  })
+
+  test('segment.ms seals without an append, so that compaction gets at the records', () => {
+    const kit = filled({ segmentAgeMsMax: HOUR }, 1)
+    kit.log.applyConfig({ ...kit.log.config, cleanupDelete: false, cleanupCompact: true })
+    kit.clock.advance(HOUR - 1)
+    pass(kit)
+    expect(bases(kit)).toEqual([0])
+    kit.clock.advance(1)
+    pass(kit)
+    pass(kit)
+    expect(bases(kit)).toEqual([0, 1])
+    kit.clock.advance(DAY)
+    pass(kit)
+    expect(bases(kit)).toEqual([0, 1])
+    expect(kit.readAll()).toHaveLength(1)
+  })
+
+  test('a roll without room is left for later, one that fails takes the log offline', () => {
+    for (const code of ['ENOSPC', 'EIO']) {
+      const kit = filled({ retentionMs: HOUR }, 1)
+      kit.clock.advance(HOUR)
+      kit.disk.onOperation = ({ kind }) => (kind === 'create' ? { code } : null)
+      pass(kit)
+      expect(kit.log.state).toBe(code === 'EIO' ? 'offline' : 'online')
+      expect(kit.failures).toHaveLength(code === 'EIO' ? 1 : 0)
+      expect(bases(kit)).toEqual([0])
+      expect(kit.readAll()).toHaveLength(1)
+    }
+  })
+})
+
+describe('DeleteRecords', () => {
+  test('in the middle of a segment, even of a batch', () => {
+    const kit = new LogHarness().open()
+    kit.append(makeBatch({ records: 3 }), makeBatch({ records: 3 }))
+    kit.settle()
+    expect(deleteRecords(kit, 4)).toBe(undefined)
+    expect(kit.log.offsets.logStart).toBe(0)
+    let answer: DeletedRecords | undefined
+    kit.log.retention.deleteRecords(4, result => {
+      answer = result
+    })
+    const { advances } = kit
+    kit.settle()
+    expect(answer).toEqual({ error: Errors.NONE, logStartOffset: 4 })
+    expect(kit.advances).toBe(advances + 1)
+    expect(() => kit.read(3)).toThrow(
+      expect.objectContaining({ error: Errors.OFFSET_OUT_OF_RANGE }),
+    )
+    // Whole batches are served; the client skips the first records of this one.
+    expect(kit.readAll()).toHaveLength(1)
+    kit.closeClean()
+    kit.open()
+    expect(kit.log.offsets).toMatchObject({ logStart: 4, logEnd: 6 })
+  })
+
+  test('is answered when the mark is durable, not before', () => {
+    const kit = filled({}, 3)
+    const answers: DeletedRecords[] = []
+    kit.log.retention.deleteRecords(2, result => answers.push(result))
+    kit.disk.completeSyncs(1)
+    expect(answers).toEqual([])
+    kit.disk.completeSyncs(1)
+    expect(answers).toEqual([{ error: Errors.NONE, logStartOffset: 2 }])
+    kit.disk.powerCut(seeded(1))
+    kit.open({ recover: true })
+    expect(kit.log.offsets.logStart).toBe(2)
+  })
+
+  test('-1 is the high watermark; then the active segment goes as well', () => {
+    const kit = filled({}, 3)
+    kit.append(makeBatch())
+    expect(kit.log.offsets).toMatchObject({ highWatermark: 3, logEnd: 4 })
+    deleteRecords(kit, -1)
+    kit.settle()
+    expect(kit.log.offsets.logStart).toBe(3)
+    deleteRecords(kit, -1)
+    kit.settle()
+    pass(kit)
+    pass(kit)
+    expect(bases(kit)).toEqual([4])
+    expect(kit.log.offsets).toMatchObject({ logStart: 4, logEnd: 4 })
+  })
+
+  test('what is not there', () => {
+    const kit = filled({}, 3)
+    const outOfRange = { error: Errors.OFFSET_OUT_OF_RANGE, logStartOffset: -1 }
+    expect(deleteRecords(kit, 4)).toEqual(outOfRange)
+    expect(deleteRecords(kit, -2)).toEqual(outOfRange)
+    expect(deleteRecords(kit, 0)).toEqual({ error: Errors.NONE, logStartOffset: 0 })
+    deleteRecords(kit, 3)
+    kit.settle()
+    const { operations } = kit.disk
+    expect(deleteRecords(kit, 1)).toEqual({ error: Errors.NONE, logStartOffset: 3 })
+    expect(kit.disk.operations).toBe(operations)
+  })
+
+  test('refused on a topic that is only compacted', () => {
+    const kit = filled({}, 3)
+    kit.log.applyConfig({ ...kit.log.config, cleanupDelete: false, cleanupCompact: true })
+    expect(deleteRecords(kit, 1)?.error).toBe(Errors.POLICY_VIOLATION)
+  })
+
+  test('a failed sync: answered with an error, log offline, nothing removed', () => {
+    const kit = filled({}, 9)
+    kit.disk.onOperation = ({ kind }) => (kind === 'sync' ? { code: 'EIO' } : null)
+    let answer: DeletedRecords | undefined
+    kit.log.retention.deleteRecords(6, result => {
+      answer = result
+    })
+    kit.settle()
+    expect(answer?.error).toBe(Errors.KAFKA_STORAGE_ERROR)
+    expect(kit.log.state).toBe('offline')
+    expect(kit.failures).toHaveLength(1)
+    expect(kit.log.offsets.logStart).toBe(0)
+    expect(bases(kit)).toHaveLength(5)
+    expect(deleteRecords(kit, 1)?.error).toBe(Errors.KAFKA_STORAGE_ERROR)
+    expect(kit.readAll()).toHaveLength(9)
+  })
+
+  test('closed meanwhile: answered with an error', async () => {
+    const kit = filled({}, 3)
+    let answer: DeletedRecords | undefined
+    kit.log.retention.deleteRecords(2, result => {
+      answer = result
+    })
+    kit.log.close({ clean: false })
+    expect(answer?.error).toBe(Errors.KAFKA_STORAGE_ERROR)
+    kit.settle()
+    kit.open({ recover: true })
+    expect(kit.log.offsets.logStart).toBe(0)
+  })
+
+  test('find by time and the largest timestamp look no further back', () => {
+    const kit = new LogHarness({ ...twoEach, indexIntervalBytes: 1 }).open()
+    for (const timestampMs of [90, 80, 10, 20, 70, 30]) kit.append(makeBatch({ timestampMs }))
+    kit.settle()
+    deleteRecords(kit, 3)
+    kit.settle()
+    expect(kit.log.findMaxTimestamp()?.baseOffset).toBe(4)
+    expect(kit.log.findByTime(75)).toBe(null)
+    expect(kit.log.findByTime(5)?.baseOffset).toBe(3)
+  })
+
+  test('a batch that the log start is in the middle of can be left out of a search', () => {
+    const kit = new LogHarness().open()
+    kit.append(makeBatch({ records: 3, timestampMs: 50 }), makeBatch({ timestampMs: 40 }))
+    kit.settle()
+    deleteRecords(kit, 1)
+    kit.settle()
+    expect(kit.log.findByTime(30)?.baseOffset).toBe(0)
+    expect(kit.log.findByTime(30, 1, true)?.baseOffset).toBe(3)
+    expect(kit.log.findMaxTimestamp()?.baseOffset).toBe(0)
+    expect(kit.log.findMaxTimestamp(true)?.baseOffset).toBe(3)
+  })
+})
+
+describe('at open', () => {
+  test('segments that came back are dropped (A7)', () => {
+    const kit = filled({ retentionBytes: 0 }, 9)
+    const saved = kit.disk.bytesOf(kit.path(2, 'log'))
+    pass(kit)
+    kit.closeClean()
+    kit.disk.setBytes(kit.path(2, 'log'), saved)
+    kit.disk.setBytes(kit.path(0, 'index'), Buffer.alloc(8))
+    kit.open()
+    expect(bases(kit)).toEqual([8])
+    expect(kit.disk.exists(kit.path(0, 'index'))).toBe(false)
+    expect(kit.log.offsets.logStart).toBe(8)
+    expect(kit.readAll()).toHaveLength(1)
+  })
+
+  test('without the file, or with a bad one, the log starts at its first segment', () => {
+    for (const bytes of [null, Buffer.from('version 1\n')]) {
+      const kit = filled({ retentionBytes: 300 }, 9)
+      pass(kit)
+      deleteRecords(kit, 7)
+      kit.settle()
+      kit.closeClean()
+      const path = `${directory}/log-marks`
+      if (bytes === null) kit.disk.unlink(path)
+      else kit.disk.setBytes(path, bytes)
+      kit.open()
+      expect(kit.log.offsets.logStart).toBe(6)
+      kit.settle()
+      const marks = bytes === null ? 'missing' : { logStart: 6, cleanedEnd: 9 }
+      expect(readMarks(kit.disk, directory)).toEqual(marks)
+    }
+  })
+
+  test('segments missing in front are no rot', () => {
+    const kit = filled({ retentionBytes: 300 }, 9)
+    pass(kit)
+    kit.disk.powerCut(seeded(3))
+    kit.open({ recover: true, recoveryPoint: 2 })
+    expect(kit.log.loaded).toMatchObject({ truncatedBytes: 0 })
+    expect(kit.log.offsets.logStart).toBe(4)
+    expect(kit.readAll()).toHaveLength(5)
+  })
+
+  test('all segments lost: offsets go on behind the log start', () => {
+    const kit = filled({}, 3)
+    deleteRecords(kit, 3)
+    kit.settle()
+    kit.closeClean()
+    for (const name of kit.names()) {
+      if (/\.(log|window)$/.test(name)) kit.disk.unlink(`${directory}/${name}`)
+    }
+    kit.open({ recover: true })
+    expect(kit.log.offsets).toMatchObject({ logStart: 3, logEnd: 3 })
+  })
+})
+
+test('what a producer sent last is known after its records are gone', () => {
+  const batch = (baseSequence: number): Buffer =>
+    makeBatch({ producerId: 7, producerEpoch: 0, baseSequence })
+  const kit = new LogHarness({ ...twoEach, retentionBytes: 0 }).open()
+  for (let sequence = 0; sequence < 9; sequence++) kit.append(batch(sequence))
+  kit.settle()
+  pass(kit)
+  expect(bases(kit)).toEqual([8])
+  kit.disk.kill()
+  kit.open({ recover: true })
+  expect(kit.append(batch(7))[0]).toMatchObject({ duplicate: true, baseOffset: 7 })
+  expect(kit.append(batch(9))[0]).toMatchObject({ duplicate: false, baseOffset: 9 })
+})
+
+test('idle producers are forgotten without an append, when both clocks say so', () => {
+  const send = (kit: LogHarness, baseSequence: number): number =>
+    kit.stage(makeBatch({ producerId: 7, producerEpoch: 0, baseSequence })).error
+  const kit = new LogHarness().open()
+  expect(send(kit, 0)).toBe(Errors.NONE)
+  kit.log.commit()
+  kit.settle()
+  kit.clock.wall += TEN_YEARS
+  kit.log.retention.expireProducers(DAY)
+  expect(send(kit, 5)).toBe(Errors.OUT_OF_ORDER_SEQUENCE_NUMBER)
+  kit.clock.advance(DAY)
+  kit.log.retention.expireProducers(DAY)
+  expect(send(kit, 5)).toBe(Errors.OUT_OF_ORDER_SEQUENCE_NUMBER)
+  kit.clock.advance(1)
+  kit.log.retention.expireProducers(DAY)
+  expect(send(kit, 5)).toBe(Errors.NONE)
+})
+
+test('a disk that refuses to unlink: told, and done later', () => {
+  const kit = filled({ retentionBytes: 0 }, 9)
+  kit.disk.onOperation = ({ kind, path }) =>
+    kind === 'unlink' && path.endsWith('2.log') ? { code: 'EACCES' } : null
+  pass(kit)
+  expect(bases(kit)).toEqual([2, 4, 6, 8])
+  expect(() => kit.log.retention.pass(true)).toThrow('EACCES')
+  expect(kit.log.state).toBe('online')
+  kit.disk.onOperation = () => null
+  pass(kit)
+  expect(bases(kit)).toEqual([8])
+})
+
+test('a disk without the file of a log', () => {
+  expect(readMarks(new FaultDisk(), directory)).toBe('missing')
+})
