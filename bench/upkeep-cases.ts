@@ -61,7 +61,7 @@ const cases: Readonly<Record<string, Case>> = {
     set: ['log.scrub.interval.ms=1000', 'log.segment.bytes=67108864'],
     fill: (server, { backlogBytes }) => fillPlain(server, backlogBytes),
     begin: async () => nothingToEnd,
-    counters: ['odradek_scrub_bytes_total'],
+    counters: ['odradek_scrubbed_bytes_total'],
   },
   compaction: {
     set: ['log.cleaner.backoff.ms=200', 'log.segment.bytes=67108864'],

@@ -180,7 +180,8 @@ export async function startBrokerWith(
   const log = createLogger({ level: config.logLevel })
   const readPath =
     hooks.readPath === undefined ? probeDirectRead() : Promise.resolve(hooks.readPath)
-  const directory = await DataDirectory.open(config.dataDirectory, config.brokerId)
+  const adopt = hooks.adopt === undefined ? undefined : await adoption(config, hooks.adopt, log)
+  const directory = await DataDirectory.open(config.dataDirectory, config.brokerId, adopt)
   const threads = startThreads(config, hooks, log, directory.path)
   try {
     const parts = await assemble(config, hooks, log, directory, threads, await readPath)

@@ -50,13 +50,14 @@ export class DataDirectory {
 
   /**
    * Creates the directory when it is missing, locks it, checks that it can be written, and reads or makes its
-   * identity. Rejects with DataDirectoryError, one line that names the culprit and the cure.
+   * identity. One that Apache Kafka wrote becomes ours when `adopt` has made it so. Rejects with DataDirectoryError, one
+   * line that names the culprit and the cure, or as `adopt` does.
    */
-  static async open(path: string, brokerId: number): Promise<DataDirectory> {
+  static async open(path: string, brokerId: number, adopt?: Adopt): Promise<DataDirectory> {
     const absolute = await ensureDirectory(resolve(path))
     const lock = await DirectoryLock.acquire(absolute)
     try {
-      const identity = await ensureIdentity(absolute, brokerId)
+      const identity = await ensureIdentity(absolute, brokerId, adopt)
       return new DataDirectory(absolute, identity, lock)
     } catch (error) {
       await lock.release()
@@ -91,9 +92,14 @@ export class DataDirectory {
   }
 }
 
+/** Does everything that turns Kafka's directory into ours, but for the mark in `meta.properties`. */
+export type Adopt = (directory: string) => Promise<void>
+
 interface Identity {
   readonly clusterId: string
   readonly brokerId: number
+  /** Kafka wrote it, not we. */
+  readonly isKafkas: boolean
 }
 
 async function ensureDirectory(path: string): Promise<string> {
@@ -143,7 +149,11 @@ async function probe(directory: string): Promise<void> {
   }
 }
 
-async function ensureIdentity(directory: string, brokerId: number): Promise<Identity> {
+async function ensureIdentity(
+  directory: string,
+  brokerId: number,
+  adopt: Adopt | undefined,
+): Promise<Identity> {
   const path = join(directory, IDENTITY_FILE)
   let text: string
   try {
@@ -158,6 +168,14 @@ async function ensureIdentity(directory: string, brokerId: number): Promise<Iden
       `data directory ${directory} belongs to broker ${identity.brokerId}, this is broker ${brokerId}: ` +
         `start with --broker-id ${identity.brokerId} or another --data-dir`,
     )
+  if (identity.isKafkas) {
+    if (adopt === undefined)
+      throw new DataDirectoryError(
+        `${path} was written by Apache Kafka: take its directory over with --adopt FILE, or use another --data-dir`,
+      )
+    await adopt(directory)
+    await writeDurably(directory, IDENTITY_FILE, `${text.trimEnd()}\n${OUR_MARK}=${FORMAT}\n`)
+  }
   return identity
 }
 
@@ -172,7 +190,7 @@ async function makeIdentity(directory: string, brokerId: number): Promise<Identi
   const lines = ['version=0', `broker.id=${brokerId}`, `cluster.id=${clusterId}`]
   const text = `${[...lines, `${OUR_MARK}=${FORMAT}`].join('\n')}\n`
   await writeDurably(directory, IDENTITY_FILE, text)
-  return { clusterId, brokerId }
+  return { clusterId, brokerId, isKafkas: false }
 }
 
 function parseIdentity(path: string, text: string): Identity {
@@ -185,19 +203,17 @@ function parseIdentity(path: string, text: string): Identity {
   const clusterId = properties.get('cluster.id') ?? ''
   const brokerId = properties.get('broker.id') ?? properties.get('node.id') ?? ''
   const format = properties.get(OUR_MARK)
-  if (format === undefined && clusterId !== '' && brokerId !== '')
-    throw new DataDirectoryError(
-      `${path} was written by Apache Kafka: taking over its directories is not possible yet, use another --data-dir`,
-    )
-  if (!/^[\w-]{1,64}$/.test(clusterId) || !/^\d{1,10}$/.test(brokerId) || format === undefined)
+  const isKafkas = format === undefined && properties.has('version')
+  const isKnown = format !== undefined || isKafkas
+  if (!/^[\w-]{1,64}$/.test(clusterId) || !/^\d{1,10}$/.test(brokerId) || !isKnown)
     throw new DataDirectoryError(
       `${path} is damaged: it must hold cluster.id, broker.id and ${OUR_MARK}: restore it, nothing was changed`,
     )
-  if (format !== FORMAT)
+  if (!isKafkas && format !== FORMAT)
     throw new DataDirectoryError(
       `${path} is of format ${format}, this version reads ${FORMAT}: use the odradek that wrote it`,
     )
-  return { clusterId, brokerId: Number(brokerId) }
+  return { clusterId, brokerId: Number(brokerId), isKafkas }
 }
 
 async function writeDurably(directory: string, name: string, text: string): Promise<void> {

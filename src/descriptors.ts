@@ -45,11 +45,12 @@ export class DescriptorBudget {
   readonly #partitions: number
 
   /** @throws an Error that names the limit when fewer than 256 descriptors are left for clients */
-  constructor({ limit, open, owners, partitions }: DescriptorUse) {
-    const sealed = owners * sealedFilesPerOwner(limit, owners)
-    const left = limit - open - sealed - spare
+  constructor(use: DescriptorUse) {
+    const { limit, owners, partitions } = use
+    const left = leftOf(use)
     if (left < connectionsMin) {
-      const needed = limit - left + connectionsMin
+      let needed = limit
+      while (leftOf({ ...use, limit: needed }) < connectionsMin) needed++
       throw new Error(
         `${limit} file descriptors are not enough: ${partitions} partitions and ${owners} owner threads ` +
           `leave ${Math.max(0, left)} for connections: raise the limit to ${needed} or more (ulimit -n ${needed})`,
@@ -64,6 +65,11 @@ export class DescriptorBudget {
   connectionsFor(partitions: number): number {
     return this.#connections - Math.max(0, partitions - this.#partitions)
   }
+}
+
+/** Negative when there are too few even without clients. */
+function leftOf({ limit, open, owners }: DescriptorUse): number {
+  return limit - open - owners * sealedFilesPerOwner(limit, owners) - spare
 }
 
 /** Descriptors open now; 0 where the system does not tell. */

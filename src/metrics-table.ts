@@ -263,6 +263,11 @@ export const metricRows = {
     type: 'counter',
     help: 'Bytes recovery cut off torn tails',
   },
+  lostRanges: {
+    name: 'lost_ranges_total',
+    type: 'counter',
+    help: 'Ranges of flushed records found to be rotten; a fetch there gets CORRUPT_MESSAGE',
+  },
   compactions: {
     name: 'compactions_total',
     type: 'counter',
@@ -298,6 +303,21 @@ export const metricRows = {
     type: 'gauge',
     help: 'Largest share of a log waiting for compaction, by thread',
     perThread: true,
+  },
+  scrubbedBytes: {
+    name: 'scrubbed_bytes_total',
+    type: 'counter',
+    help: 'Bytes of segment files whose checksums the scrub computed',
+  },
+  scrubPasses: {
+    name: 'scrub_passes_total',
+    type: 'counter',
+    help: 'Times an owner thread looked at all of its logs',
+  },
+  scrubFailures: {
+    name: 'scrub_failures_total',
+    type: 'counter',
+    help: 'Segments the scrub could not read; they are looked at in the next pass',
   },
   // Every thread
   doorbells: {

@@ -18,6 +18,7 @@ import { Errors } from '../src/protocol/errors.ts'
 import { PartitionLog } from './log/log.ts'
 import { removeLog } from './log/remove-log.ts'
 import type { OwnerLoop } from './owner-loop.ts'
+import { logLine } from './publisher.ts'
 
 export class OwnerControlPlane implements OwnerControl {
   readonly #loop: OwnerLoop
@@ -115,6 +116,13 @@ export class OwnerControlPlane implements OwnerControl {
         env: this.#loop.env,
         onAdvance: this.#loop.onAdvance,
         onFailure: this.#loop.onFailure,
+        onLost: (lossy, range) => {
+          this.#loop.metrics.add(Metric.lostRanges, 1)
+          const { firstOffset, nextOffset } = range
+          const msg = `records are lost, bad bytes in their place: readable again from ${nextOffset}`
+          const fields = { partition: lossy.name, firstOffset, nextOffset, msg }
+          logLine(this.#loop.env.clock, 'error', fields)
+        },
         onSegmentRemoved: (_, bytes) => {
           this.#loop.metrics.add(Metric.segmentsDeleted, 1)
           this.#loop.metrics.add(Metric.segmentBytesDeleted, bytes)
@@ -146,7 +154,7 @@ export class OwnerControlPlane implements OwnerControl {
   }
 }
 
-/** A log that this process has seen flushed is not begun anew when its files are gone: nobody would know of the loss. */
+/** A log that this process has seen flushed is not begun anew when its files are gone: that would hide the loss. */
 function refuseIfGone(disk: Disk, { directory, flushedOffset }: PartitionSpec): void {
   if (flushedOffset <= 0) return
   const isThere = disk.exists(directory) && disk.list(directory).some(name => name.includes('.log'))

@@ -36,7 +36,7 @@ export class DiskSpace {
   /** True while nobody but the broker itself may append. */
   isFull = false
   #bytesToLook = 0
-  #cancelTimer: (() => void) | null = null
+  #isLookDue = false
 
   constructor(options: DiskSpaceOptions) {
     this.#options = options
@@ -84,8 +84,10 @@ export class DiskSpace {
   }
 
   #lookLater(): void {
-    this.#cancelTimer ??= this.#options.clock.after(lookMs, () => {
-      this.#cancelTimer = null
+    if (this.#isLookDue) return
+    this.#isLookDue = true
+    this.#options.clock.after(lookMs, () => {
+      this.#isLookDue = false
       this.#look()
       if (!this.isFull) this.#options.onRoom()
     })

@@ -6,6 +6,7 @@ import { Housekeeping } from './housekeeping.ts'
 import type { PartitionLog } from './log/log.ts'
 import { ownerCompaction } from './owner-compaction.ts'
 import type { LogEnv, OwnerLoop } from './owner-loop.ts'
+import { ownerScrub } from './owner-scrub.ts'
 import { logLine } from './publisher.ts'
 
 /** Written every five seconds while anything changes: the last time the broker was seen alive. */
@@ -27,6 +28,7 @@ export function ownerHousekeeping(boot: OwnerBoot, loop: OwnerLoop): Housekeepin
   const compactor = ownerCompaction(boot, loop, () => trust.look())
   return new Housekeeping({
     compactPass: () => compactor.pass(),
+    chores: [ownerScrub(boot, loop)],
     clock,
     settings: boot.settings,
     logs,

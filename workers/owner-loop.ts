@@ -24,7 +24,6 @@ import { Doorbell } from '../src/ring/doorbell.ts'
 import type { Pulse } from '../src/ring/pulse.ts'
 import { DiskSpace } from './disk-space.ts'
 import { type Link, Links } from './links.ts'
-import type { FlushTurns } from './log/flush-turns.ts'
 import type { PartitionLog } from './log/log.ts'
 import { type BatchLocation, newAppendResult, newReadResult } from './log/results.ts'
 import { Publisher } from './publisher.ts'
@@ -43,7 +42,6 @@ export interface LogEnv {
   readonly disk: Disk
   readonly clock: Clock
   readonly tasks: TaskRunner
-  readonly flushTurns?: FlushTurns
 }
 
 /** An append that was staged and waits for the commit of its round. */

@@ -19,7 +19,6 @@ import { Metric, ThreadMetrics } from '../src/metrics.ts'
 import { Pulse } from '../src/ring/pulse.ts'
 import { OwnerControlPlane } from './control.ts'
 import { diskThatTells } from './disk.ts'
-import { FlushTurns } from './log/flush-turns.ts'
 import { sealedFiles } from './log/open-files.ts'
 import { ownerHousekeeping } from './owner-housekeeping.ts'
 import { OwnerLoop } from './owner-loop.ts'
@@ -42,10 +41,9 @@ const noteHeap = (): void => metrics.set(Metric.heapUsedBytes, getHeapStatistics
 noteHeap()
 setInterval(noteHeap, heapLookMs).unref()
 const host = Comlink.wrap<OwnerHost>(nodeEndpoint(boot.hostPort))
-const flushTurns = new FlushTurns(Number(process.env.TMP_TURNS ?? 16))
 const loop = new OwnerLoop(
   boot,
-  { disk, clock: systemClock, tasks: host, flushTurns },
+  { disk, clock: systemClock, tasks: host },
   metrics,
   host,
   pulse,

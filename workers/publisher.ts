@@ -133,7 +133,7 @@ export function logLine(
   process.stderr.write(`${JSON.stringify({ level, time, ...fields })}\n`)
 }
 
-/** A failed sync, whatever its code, and a disk that gives up; a file that somebody took away is not the disk's fault. */
+/** A failed sync, whatever its code, and a disk that gives up; not a file that somebody took away. */
 function isTheDisks(error: Error & { readonly code?: string; readonly syscall?: string }): boolean {
   if (error.code === 'EIO' || error.code === 'EROFS') return true
   return error.syscall === 'fdatasync' || error.syscall === 'fsync'

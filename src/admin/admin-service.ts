@@ -8,7 +8,7 @@
  * at the next start or a mark that the next start finishes. Configs: durable → registry → logs → reply.
  */
 import type { BrokerConfig } from '../config/config.ts'
-import { minInsyncReplicas, toLogConfig } from '../config/topic-configs.ts'
+import { toLogConfig } from '../config/topic-configs.ts'
 import type { Partition, PartitionHost } from '../partitions/partition.ts'
 import { Errors, errorName, KafkaError } from '../protocol/errors.ts'
 import { isInternalTopic } from '../topics/topic-names.ts'
@@ -328,7 +328,6 @@ export class AdminService {
     return {
       configs,
       log: toLogConfig(configs, topicDefaults, isInternalTopic(name)),
-      minInsyncReplicas: minInsyncReplicas(configs, topicDefaults),
     }
   }
 

@@ -183,11 +183,6 @@ class ProduceOperation {
     return transactionalId === null ? Errors.NONE : Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
   }
 
-  /** There is one replica: a topic that asks for more takes no acks=all, as Kafka does while replicas are away. */
-  #isReplicaMissing(topic: Topic): boolean {
-    return this.request.acks === acksAll && topic.minInsyncReplicas > 1
-  }
-
   #startRow(
     row: ProduceRow,
     topic: Topic | undefined,
@@ -200,7 +195,6 @@ class ProduceOperation {
     else if (topic === undefined || partition === undefined)
       row.fail(Errors.UNKNOWN_TOPIC_OR_PARTITION, services)
     else if (partition.state !== 'online') row.fail(unavailableCode(partition), services)
-    else if (this.#isReplicaMissing(topic)) row.fail(Errors.NOT_ENOUGH_REPLICAS, services)
     else if (records === null || records.length === 0) row.fail(Errors.INVALID_RECORD, services)
     else {
       this.#open++

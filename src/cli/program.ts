@@ -37,7 +37,7 @@ export function withClientOptions(command: Command): Command {
   return command
     .option('--bootstrap <host:port>', 'broker to start from', checkedBootstrap, defaultBootstrap)
     .option('--json', 'print JSON', false)
-    .addOption(later('--admin <url>', 'no command needs the HTTP API so far'))
+    .addOption(later('--admin <url>', 'only log recover uses the HTTP API so far'))
 }
 
 function checkedBootstrap(text: string): string {

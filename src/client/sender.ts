@@ -211,7 +211,9 @@ export class Sender {
       this.#settle(batch, null, row.baseOffset, row.logAppendTimeMs)
       return
     }
-    const error = topicError(code, `${queue.topic}-${queue.index}`, row.errorMessage)
+    // What is wrong with the first bad record says more than that some are.
+    const detail = row.recordErrors[0]?.batchIndexErrorMessage ?? row.errorMessage
+    const error = topicError(code, `${queue.topic}-${queue.index}`, detail)
     if (isTooLarge(code) && batch.count > 1) {
       for (const half of batch.split(this.#options.codec)) queue.putBack(half)
     } else if (code === Errors.OUT_OF_ORDER_SEQUENCE_NUMBER && this.#isBehindFailure(batch)) {

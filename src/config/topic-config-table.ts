@@ -214,9 +214,8 @@ export const topicConfigTable: readonly TopicConfigRow[] = [
     int(1),
     '1',
     'min.insync.replicas',
-    'acts',
-    'Replicas that must have a record before acks=all is answered. There is one: above 1, acks=all is refused with ' +
-      'NOT_ENOUGH_REPLICAS.',
+    'kept',
+    'Replicas that must have a record before acks=all is answered; a topic never needs more than it has, and there is one.',
   ),
   row(
     'preallocate',

@@ -139,14 +139,5 @@ export function toLogConfig(
   })
 }
 
-/** Kafka's min.insync.replicas, which the owner threads have nothing to do with. */
-export function minInsyncReplicas(
-  configs: ReadonlyMap<string, string>,
-  defaults: TopicDefaults,
-): number {
-  const name = 'min.insync.replicas'
-  return parseTopicConfig(name, configs.get(name) ?? defaults.get(name) ?? null) as number
-}
-
 /** The row of a config name, undefined when there is none. */
 export const topicConfigRow = (name: string): TopicConfigRow | undefined => rows.get(name)

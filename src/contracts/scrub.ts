@@ -1,4 +1,5 @@
 /** Input and result of the task that computes checksums of stored batches (workers/tasks/scrub-segment.ts). Types only. */
+import type { RottenRange } from './control.ts'
 
 export interface ScrubInput {
   /** Of the segment's .log file. */
@@ -20,15 +21,5 @@ export interface ScrubResult {
   readonly position: number
   readonly nextOffset: number
   /** Null when all of the slice is well; else what is bad in the whole segment. */
-  readonly rotten: readonly ScrubbedRange[] | null
-}
-
-/** Bytes that no longer hold what they held. */
-export interface ScrubbedRange {
-  readonly startPosition: number
-  readonly endPosition: number
-  /** Offsets from here on are missing, */
-  readonly firstOffset: number
-  /** up to this one, which is readable again; -1 when the rest of the file is bad. */
-  readonly nextOffset: number
+  readonly rotten: readonly RottenRange[] | null
 }

@@ -11,9 +11,11 @@ import {
   attributesAt,
   baseOffsetAt,
   baseTimestampAt,
+  hasDeleteHorizon,
   isLogAppendTime,
   lastOffsetDeltaAt,
   maxTimestampAt,
+  recordCountAt,
 } from '../protocol/record-batch.ts'
 import type { Region } from '../ring/arena.ts'
 import { Op, type Reply } from '../ring/commands.ts'
@@ -98,10 +100,8 @@ export class BatchLookup {
     // Stamped by the broker, every record reads as the largest timestamp: the producer's own do not count.
     const isStamped = isLogAppendTime(attributesAt(batch, 0))
     const isFirst = isStamped || baseTimestampAt(batch, 0) >= wanted
-    if (
-      isStamped ||
-      (fromOffset === baseOffset && (isFirst || lastOffsetDeltaAt(batch, 0) === 0))
-    ) {
+    const isAtFirst = fromOffset === baseOffset && (isFirst || lastOffsetDeltaAt(batch, 0) === 0)
+    if (isAsProduced(batch) && (isStamped || isAtFirst)) {
       const isOfFirst = isFirst && !isStamped
       const timestampMs = isOfFirst ? baseTimestampAt(batch, 0) : maxTimestampMs
       this.#finish({ errorCode: Errors.NONE, offset: fromOffset, timestampMs })
@@ -140,4 +140,10 @@ export class BatchLookup {
     if (this.#region !== null) this.#services.dispatcher.responses.free(this.#region)
     this.#region = null
   }
+}
+
+/** Compaction takes records out, and may put another time where the first record's was. */
+function isAsProduced(batch: Uint8Array): boolean {
+  const isWhole = recordCountAt(batch, 0) === lastOffsetDeltaAt(batch, 0) + 1
+  return isWhole && !hasDeleteHorizon(attributesAt(batch, 0))
 }

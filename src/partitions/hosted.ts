@@ -14,6 +14,8 @@ export interface Hosted {
   recoveryPoint: number
   /** Flushed by this process: no recovery may end below. -1 before the first open. */
   flushedOffset: number
+  /** As last seen; 0 before the first open. */
+  logStart: number
   /** The try to bring it back that is under way. */
   recovery: Promise<OpenedPartition> | null
   /** Generation of a log that failed; -1 when none has. */
@@ -41,6 +43,11 @@ export function noteFlushed(hosted: Hosted, offset: number): void {
   hosted.flushedOffset = offset
 }
 
+/** Resolves when nobody tries any more to bring one of them back. */
+export async function triesEnded(all: Iterable<Hosted>): Promise<void> {
+  for (const { recovery } of all) await recovery
+}
+
 /** A partition that is about to be opened for the first time in this process. */
 export function newHosted(
   partition: Partition,
@@ -48,7 +55,7 @@ export function newHosted(
   directory: string,
   recoveryPoint: number,
 ): Hosted {
-  const offsets = { recoveryPoint, flushedOffset: -1 }
+  const offsets = { recoveryPoint, flushedOffset: -1, logStart: 0 }
   const rest = { recovery: null, failedGeneration: -1 }
   return { partition, topicId: topic.id, directory, config: topic.config, ...offsets, ...rest }
 }

@@ -128,7 +128,7 @@ export class OfflinePartitions {
   }
 
   #takeDirectoryOffline(): void {
-    const { log, metrics, stopAll } = this.#options
+    const { log, metrics } = this.#options
     const names = [...this.#diskFailed].map(nameOf)
     const reason = `the data directory is offline: the disk failed under ${names.join(', ')}`
     this.#directoryReason = reason
@@ -138,7 +138,7 @@ export class OfflinePartitions {
       { partitions: names },
       `${reason}; no partition takes records until a restart, or odradek log recover for each of them`,
     )
-    stopAll(reason)
+    this.#options.stopAll(reason)
   }
 
   #maybeTrustDirectory(): void {

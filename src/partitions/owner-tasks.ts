@@ -10,13 +10,13 @@ import type { TaskName, TaskRunner } from '../contracts/tasks.ts'
 import type { TaskPool } from '../task-pool.ts'
 
 export class OwnerTasks {
-  readonly #pool: TaskPool
+  readonly #pool: Pick<TaskPool, 'run' | 'threadsMax'>
   readonly #runningMax: number
   readonly #waiting: (() => void)[] = []
   #running = 0
   #isOpen = false
 
-  constructor(pool: TaskPool) {
+  constructor(pool: Pick<TaskPool, 'run' | 'threadsMax'>) {
     this.#pool = pool
     this.#runningMax = Math.max(1, pool.threadsMax - 1)
   }

@@ -24,6 +24,7 @@ import {
   newHosted,
   noteFlushed,
   notOpened,
+  triesEnded,
   warnIfUnflushed,
 } from './hosted.ts'
 import { LogOpener } from './log-opener.ts'
@@ -162,7 +163,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     const doomed = partitions.map(({ slot }) => this.#hosted.get(slot) as Hosted)
     for (const partition of partitions) this.#fence(partition, 'closed')
     for (const hosted of doomed) this.offline.forget(hosted)
-    await Promise.all(doomed.map(({ recovery }) => recovery))
+    await triesEnded(doomed)
     const byOwner = Map.groupBy(doomed, ({ partition }) => partition.ownerIndex)
     const deletions = [...byOwner].map(([index, group]) => deleteLogs(this.owners[index], group))
     const results = await Promise.allSettled(deletions)
@@ -211,9 +212,10 @@ export class ThreadedPartitionHost implements PartitionHost {
     for (const hosted of this.#hosted.values()) {
       const { partition } = hosted
       this.#noteFlushedEnd(hosted)
-      const offset = hosted.recoveryPoint
-      if (partition.state === 'closed' || offset === 0) continue
-      points.push({ topic: partition.topic, partition: partition.index, offset })
+      if (partition.state === 'closed') continue
+      const { topic, index } = partition
+      const { recoveryPoint, logStart } = hosted
+      points.push({ topic, partition: index, recoveryPoint, logStart })
     }
     return this.#options.checkpoint.save(points)
   }
@@ -225,7 +227,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     const offline =
       this.offline.count > 0 ||
       [...this.#hosted.values()].some(({ partition }) => partition.state !== 'online')
-    await Promise.all([...this.#hosted.values()].map(({ recovery }) => recovery))
+    await triesEnded(this.#hosted.values())
     const results = await Promise.all(
       this.owners.map(owner => owner.call(control => control.shutdown()).catch(() => false)),
     )
@@ -388,8 +390,8 @@ export class ThreadedPartitionHost implements PartitionHost {
   /** The table outlives the thread: what was flushed need not be scanned again. Under `os` nothing is proven. */
   #noteFlushedEnd(hosted: Hosted): void {
     const { slot, generation } = hosted.partition
-    if (hosted.config.flushPolicy === 'os') return
     if (!this.#options.dispatcher.offsets.read(slot, generation, view)) return
-    noteFlushed(hosted, view.highWatermark)
+    hosted.logStart = view.logStart
+    if (hosted.config.flushPolicy !== 'os') noteFlushed(hosted, view.highWatermark)
   }
 }

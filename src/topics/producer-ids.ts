@@ -41,6 +41,13 @@ export class ProducerIds {
     return new ProducerIds(file, firstFree, onWarning)
   }
 
+  /** Makes `firstId`, durably, the first one that `open` will hand out; for a directory that has no ids of ours yet. */
+  static async startAt(dataDirectory: string, firstId: number): Promise<void> {
+    const file = new TwoGenerationFile(join(dataDirectory, 'producer-ids'))
+    await file.load()
+    await file.save(Buffer.from(String(firstId), 'latin1'))
+  }
+
   /** An id nobody had before. Rejects when a new block is due and cannot be made durable. */
   async next(): Promise<number> {
     while (this.#next === this.#end) {

@@ -15,8 +15,6 @@ export interface Topic {
   /** By partition index, dense. */
   readonly partitions: Partition[]
   log: LogConfig
-  /** Kafka's min.insync.replicas: above 1, what there is, acks=all is refused. */
-  minInsyncReplicas: number
 }
 
 export class TopicRegistry {

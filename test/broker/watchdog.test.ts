@@ -1,6 +1,6 @@
 /**
- * The watchdog (RELIABILITY C8, A19): an owner that burns CPU and gets nowhere is ended and replaced, one that waits for
- * a slow disk is left alone.
+ * The watchdog (RELIABILITY C8, A19): an owner that burns CPU and gets nowhere is ended and replaced, one that waits
+ * for a slow disk is left alone.
  */
 import { setEnvironmentData } from 'node:worker_threads'
 import { afterAll, expect, test } from 'vitest'

@@ -154,6 +154,14 @@ describe('produce and consume', { timeout: 180_000 }, () => {
     expect(keys).toEqual(['k1', null, '', 'k2'])
   })
 
+  test('produce is told what is wrong with a record', async () => {
+    await odradek('topics create tidy --config cleanup.policy=compact')
+    const refused = await runAgainstBroker('produce tidy', { input: 'no key\n' })
+    expect(refused.stderr).toContain('tidy-0: Compacted topic cannot accept message without key.')
+    expect(refused.code).toBe(1)
+    expect(await odradek('produce tidy --key-separator :', { input: 'k:v\n' })).toBe('')
+  })
+
   test('consume begins where it is told and stops after so many', async () => {
     const lines = Array.from({ length: 50 }, (_, i) => `line ${i}\n`)
     await odradek('produce range --acks 0', { input: lines.join('') })

@@ -41,8 +41,6 @@ describe('what is asked wrongly', () => {
     ['workers show --json', 'workers is not there yet'],
     ['bench wire', 'npm run bench'],
     ['status', 'status is not there yet'],
-    ['log verify somewhere', 'log verify is not there yet'],
-    ['log recover clicks-0', 'log recover is not there yet'],
     ['log dump x.txt', 'not a .log, .index or .timeindex file'],
     ['bogus', "unknown command 'bogus'"],
     ['consume', "missing required argument 'topic'"],

@@ -59,7 +59,10 @@ describe('a log of three keys', () => {
     fill(kit, 20, 20)
     kit.idle()
     await kit.compact()
-    expect(pairsOf(kit.consume()).filter(pair => pair.includes('b0='))).toHaveLength(1)
+    const active = kit.log.active.baseOffset
+    const sealed = kit.consume().filter(({ offset }) => offset < active)
+    expect(sealed.filter(({ key }) => key === 'b0')).toHaveLength(1)
+    expect(sealed.length).toBeLessThanOrEqual(4)
     expect(kit.troubles).toEqual([])
   })
 
@@ -88,7 +91,7 @@ describe('a log of three keys', () => {
     fill(kit, 50, 200)
     kit.idle()
     await kit.compact()
-    expect(kit.log.segments.length).toBeLessThan(4)
+    expect(kit.log.segments.length).toBeLessThan(7)
     const all = kit.consume()
     const [first] = kit.log.segments
     expect(first.path).toBe(kit.path(first.baseOffset, 'log'))
@@ -124,15 +127,16 @@ test('a segment of which nothing is left, and one without its last records', asy
 })
 
 test('look-ups by time find records, not the places where some were', async () => {
-  const kit = compactedLog({ segmentBytesMax: 150 })
+  const kit = compactedLog({ segmentBytesMax: 80 })
   kit.put('a=1', { timestampMs: 5_000, producerId: 1, producerEpoch: 0, baseSequence: 0 })
   kit.put('b=1', { timestampMs: 2_000 })
   kit.put('a=2', { timestampMs: 3_000 })
   kit.put('c=1', { timestampMs: 1_000 })
   kit.put('c=2', { timestampMs: 1_500 })
+  kit.put('d=1', { timestampMs: 1_000 })
   kit.idle()
   await kit.compact()
-  expect(pairsOf(kit.consume())).toEqual(['1:b=1', '2:a=2', '4:c=2'])
+  expect(pairsOf(kit.consume())).toEqual(['1:b=1', '2:a=2', '4:c=2', '5:d=1'])
   for (const recover of [false, true]) {
     expect(kit.log.findByTime(2_500)?.baseOffset).toBe(2)
     expect(kit.log.findByTime(1_000)?.baseOffset).toBe(1)

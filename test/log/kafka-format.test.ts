@@ -104,7 +104,8 @@ test('indexes say what DumpLogSegments wants them to say', () => {
       expectedOffset = lastOffsetAt(log, at) + 1
     }
     const index = kit.disk.bytesOf(kit.path(base, 'index'))
-    expect(index.length).toBeGreaterThan(base === bases.at(-1) ? -1 : 8 * 5)
+    // The segment that recovery cut is shorter.
+    expect(index.length).toBeGreaterThan(base === bases.at(-1) ? -1 : 8 * 3)
     for (let at = 0; at < index.length; at += 8) {
       // The last offset of the batch that lies at this position.
       expect(base + index.readInt32BE(at)).toBe(lastOffsets.get(index.readInt32BE(at + 4)))

@@ -11,6 +11,7 @@ import {
   lastOffsetAt,
 } from '../../src/protocol/record-batch.ts'
 import { PartitionLog } from '../../workers/log/log.ts'
+import type { LostRange } from '../../workers/log/quarantine.ts'
 import { type AppendResult, newAppendResult, newReadResult } from '../../workers/log/results.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { FaultDisk } from '../support/fault-disk.ts'
@@ -83,6 +84,7 @@ export class LogHarness {
   log!: PartitionLog
   advances = 0
   readonly failures: Error[] = []
+  onLost: (range: LostRange) => void = () => {}
 
   constructor(config: Partial<LogConfig> = {}, disk = new FaultDisk()) {
     this.disk = disk
@@ -121,6 +123,7 @@ export class LogHarness {
       onFailure: (_, error) => {
         this.failures.push(error)
       },
+      onLost: (_, range) => this.onLost(range),
     })
     return this
   }

@@ -51,8 +51,9 @@ class Life {
   }
 
   open(): void {
-    this.kit.open({ recover: !this.isClosedClean })
+    const recover = !this.isClosedClean
     this.isClosedClean = false
+    this.kit.open({ recover })
     this.observe()
   }
 
@@ -141,7 +142,7 @@ class Life {
   /** Whatever happens next, for as long as told. */
   wander(random: () => number, steps: number): void {
     const below = (count: number): number => Math.floor(random() * count)
-    const steps_ = [
+    const choices = [
       () => this.append(1 + below(5)),
       () => this.append(1 + below(3), 1 + below(3), 1 + below(3)),
       () => this.sync(1 + below(4)),
@@ -158,7 +159,7 @@ class Life {
         this.open()
       },
     ]
-    for (let step = 0; step < steps; step++) steps_[below(steps_.length)]()
+    for (let step = 0; step < steps; step++) choices[below(choices.length)]()
   }
 
   /** Lives until the crash; false when the script ended first. */
@@ -188,6 +189,7 @@ class Life {
     expect(next).toBe(logEnd)
     for (const offset of [...this.sent.keys()]) if (offset >= logEnd) this.sent.delete(offset)
     // No file of a deleted segment is left, and no other file is missing.
+    this.kit.log.retention.sweep()
     const bases = this.kit.log.segments.map(({ baseOffset }) => baseOffset)
     const files = this.kit.names().filter(name => name.endsWith('.log'))
     expect(files.map(name => Number(name.slice(0, 20)))).toEqual(bases)
@@ -253,6 +255,18 @@ describe.each<FlushPolicy>(['group-commit', 'os'])('under %s', policy => {
       }
     }
   })
+})
+
+test('a power cut after a clean stop, which nobody notices', () => {
+  for (let seed = 1; seed <= 200; seed++) {
+    const random = seeded(seed)
+    const life = new Life()
+    life.open()
+    life.wander(random, 30)
+    life.close()
+    expect(life.isClosedClean).toBe(true)
+    life.reborn(random, false)
+  }
 })
 
 test('an unlink that is lost, or reordered with the others, comes to nothing', () => {

@@ -29,7 +29,11 @@ export const operations = [
   'large-batches',
   'keyed',
   'idempotent',
-  'stalls',
+  'retention',
+  'delete-records',
+  'compaction',
+  'scrub',
+  'rot',
 ] as const
 export type OperationName = (typeof operations)[number]
 
@@ -46,6 +50,13 @@ export interface Plan {
   readonly config: LogConfig
   readonly policies: readonly FlushPolicy[]
   readonly batches: BatchPlan
+  readonly settings: {
+    readonly retentionCheckMs: number
+    readonly cleanerBackoffMs: number
+    readonly cleanerMapBytes: number
+    readonly producerIdleMsMax: number
+    readonly scrubIntervalMs: number
+  }
   /** Disk operations between two crashes, about. */
   readonly crashEvery: number
   readonly recoveryCrashes: boolean
@@ -73,6 +84,7 @@ export function planOf(seed: number, { without = new Set(), stepsMax }: PlanOpti
   if (policies.length === 0) policies.push('group-commit')
   const limits = random.fork()
   const steps = limits.logRange(120, 900)
+  const isCompacted = enabled.has('compaction')
   return {
     seed,
     faults,
@@ -85,10 +97,17 @@ export function planOf(seed: number, { without = new Set(), stepsMax }: PlanOpti
     config: configOf(limits, policies, enabled),
     policies,
     batches: {
-      keyCount: enabled.has('keyed') ? limits.logRange(1, 40) : 0,
+      keyCount: enabled.has('keyed') || isCompacted ? limits.logRange(1, 40) : 0,
       tombstones: limits.chance(0.5),
       compressed: enabled.has('compressed'),
       large: enabled.has('large-batches'),
+    },
+    settings: {
+      retentionCheckMs: limits.logRange(20, 5_000),
+      cleanerBackoffMs: limits.logRange(20, 5_000),
+      cleanerMapBytes: limits.logRange(512, 1024 * 1024),
+      producerIdleMsMax: 86_400_000,
+      scrubIntervalMs: limits.logRange(2_000, 200_000),
     },
     crashEvery: limits.logRange(30, 1_500),
     recoveryCrashes: limits.chance(0.34) && !without.has('recovery-crashes'),
@@ -102,6 +121,9 @@ export function configOf(
   policies: readonly FlushPolicy[],
   enabled: ReadonlySet<OperationName>,
 ): LogConfig {
+  const isCompacted = enabled.has('compaction')
+  const isDeleting = enabled.has('retention')
+  const unlimited = Number.POSITIVE_INFINITY
   const stamps = random.chance(0.2) ? 'LogAppendTime' : 'CreateTime'
   return {
     segmentBytesMax: random.logRange(1024, 64 * 1024),
@@ -113,12 +135,12 @@ export function configOf(
     flushPolicy: random.pick(policies),
     flushMessages: random.logRange(1, 200),
     flushMs: random.pick([random.logRange(1, 5_000), Number.MAX_SAFE_INTEGER]),
-    cleanupDelete: true,
-    cleanupCompact: false,
-    retentionMs: Number.POSITIVE_INFINITY,
-    retentionBytes: Number.POSITIVE_INFINITY,
-    deleteRetentionMs: 86_400_000,
-    minCleanableRatio: 0.5,
+    cleanupDelete: !isCompacted || random.chance(0.5),
+    cleanupCompact: isCompacted,
+    retentionMs: isDeleting && random.chance(0.5) ? random.logRange(50, 60_000) : unlimited,
+    retentionBytes: isDeleting && random.chance(0.5) ? random.logRange(500, 100_000) : unlimited,
+    deleteRetentionMs: random.logRange(1, 86_400_000),
+    minCleanableRatio: random.pick([0, 0.1, 0.5]),
     minCompactionLagMs: 0,
     maxCompactionLagMs: Number.POSITIVE_INFINITY,
     timestampBeforeMsMax: Number.POSITIVE_INFINITY,

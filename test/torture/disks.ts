@@ -6,8 +6,16 @@
  *   powerCut   EXT4_IOC_SHUTDOWN, without flushing the journal: from now on nothing reaches the image, every write and
  *              sync fails; after unmounting and mounting, what was not synced is gone
  */
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import {
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
+import { basename, join } from 'node:path'
 import { findCommand } from '../support/requires.ts'
 import { fileNeed, type Need, rootNeed, type TortureRun } from './scenario.ts'
 import { commandNeed, sh, tryTo } from './shell.ts'
@@ -57,7 +65,7 @@ export class LoopDisk {
   }
 
   mount(): void {
-    sh('mount', '-o', 'loop', this.#image, this.mountPoint)
+    sh('mount', '-o', 'loop,errors=remount-ro', this.#image, this.mountPoint)
     this.#isMounted = true
   }
 
@@ -79,12 +87,28 @@ export class LoopDisk {
     sh(command, ...script, this.mountPoint)
   }
 
-  remountReadOnly(): void {
-    sh('mount', '-o', 'remount,ro', this.mountPoint)
+  /** What ext4 does by itself after an error, if mounted so; everything written until now is synced first. */
+  becomeReadOnly(): void {
+    sh('sync', '--file-system', this.mountPoint)
+    writeFileSync(`/sys/fs/ext4/${basename(this.#device())}/trigger_fs_error`, '1')
   }
 
-  remountReadWrite(): void {
-    sh('mount', '-o', 'remount,rw', this.mountPoint)
+  /** Only while it is not mounted. Exit code 1 means that there was something to repair. */
+  repair(): void {
+    if (!tryTo('e2fsck', '-f', '-p', this.#image)) tryTo('e2fsck', '-f', '-y', this.#image)
+  }
+
+  /** Unmounts it, and with that forgets it. */
+  remove(): void {
+    this.unmount()
+    rmdirSync(this.mountPoint)
+  }
+
+  #device(): string {
+    const mounts = readFileSync('/proc/mounts', 'utf8').split('\n')
+    const line = mounts.find(one => one.split(' ')[1] === this.mountPoint)
+    if (line === undefined) throw new Error(`${this.mountPoint} is not mounted`)
+    return line.split(' ')[0]
   }
 }
 
@@ -117,6 +141,7 @@ function ioctlTool(): { command: string; script: readonly string[] } {
 /** A file system in memory, as small as a test wants it. */
 export class SmallDisk {
   readonly mountPoint: string
+  #isMounted = true
 
   private constructor(mountPoint: string) {
     this.mountPoint = mountPoint
@@ -131,8 +156,17 @@ export class SmallDisk {
     mkdirSync(mountPoint)
     const inodes = options.inodes === undefined ? '' : `,nr_inodes=${options.inodes}`
     sh('mount', '-t', 'tmpfs', '-o', `size=${options.sizeBytes}${inodes}`, 'tmpfs', mountPoint)
-    run.onEnd(() => void (tryTo('umount', mountPoint) || tryTo('umount', '--lazy', mountPoint)))
-    return new SmallDisk(mountPoint)
+    const disk = new SmallDisk(mountPoint)
+    run.onEnd(() => disk.remove())
+    return disk
+  }
+
+  /** Unmounts it, and with that forgets it. */
+  remove(): void {
+    if (!this.#isMounted) return
+    this.#isMounted = false
+    if (!tryTo('umount', this.mountPoint)) sh('umount', '--lazy', this.mountPoint)
+    rmdirSync(this.mountPoint)
   }
 
   /** Gives it more room, or more inodes. */

@@ -31,7 +31,7 @@ function topicConfigs(random: Random, index: number): Map<string, string> {
   const policies = ['group-commit', 'interval', 'group-commit', 'os']
   return new Map([
     ['flush.policy', policies[index % policies.length]],
-    ['segment.bytes', String(random.pick([16_384, 65_536, 1_048_576]))],
+    ['segment.bytes', String(random.pick([32_768, 65_536, 1_048_576]))],
     ['index.interval.bytes', String(random.pick([512, 4096]))],
     ['flush.messages', String(random.pick([1, 50, 500]))],
     ['flush.ms', String(random.pick([5, 50, 200]))],

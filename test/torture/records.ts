@@ -27,7 +27,7 @@ export interface ReadRecord {
 }
 
 const headBytes = 12
-const fillerBytesMax = 24_000
+const fillerBytesMax = 6000
 const table = fillTable(64 * 1024)
 
 function fillTable(sizeBytes: number): Buffer {

@@ -3,6 +3,7 @@ import { accessSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { Errors } from '../../src/protocol/errors.ts'
 import { type SpawnedBroker, type SpawnOptions, spawnBroker } from '../support/spawn-broker.ts'
 import { Random } from './random.ts'
@@ -77,6 +78,11 @@ export class TortureRun {
     return new TortureRun(options, await mkdtemp(join(parent, `odradek-torture-${name}-`)))
   }
 
+  /** The broker's main file. */
+  get entry(): string {
+    return this.#options.entry ?? fileURLToPath(new URL('../../src/main.ts', import.meta.url))
+  }
+
   /** Undone at the end, last first, whatever happens. */
   onEnd(cleanUp: CleanUp): void {
     this.#cleanUps.push(cleanUp)
@@ -111,7 +117,7 @@ export class TortureRun {
     const args = ['--workers', '2', '--log-level', 'warn', ...(options.args ?? [])]
     const broker = await spawnBroker({
       dataDirectory,
-      entry: this.#options.entry,
+      entry: this.entry,
       ...options,
       args,
     })

@@ -1,9 +1,24 @@
 /** Every scenario by name, and how one is run. */
+import { diskFull } from './disk-full.ts'
+import { fsyncGate } from './fsync-gate.ts'
 import { kill9 } from './kill9.ts'
 import { powerCut } from './power-cut.ts'
+import { readOnly } from './read-only.ts'
 import { type RunOptions, type Scenario, TortureRun } from './scenario.ts'
+import { signals } from './signals.ts'
+import { syscalls } from './syscalls.ts'
+import { workers } from './workers.ts'
 
-export const scenarios: readonly Scenario[] = [kill9, powerCut]
+export const scenarios: readonly Scenario[] = [
+  kill9,
+  powerCut,
+  fsyncGate,
+  diskFull,
+  syscalls,
+  readOnly,
+  signals,
+  workers,
+]
 
 export interface Report {
   readonly scenario: string

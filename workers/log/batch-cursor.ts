@@ -39,6 +39,7 @@ export class BatchCursor {
   batchBytes = 0
   baseOffset = 0
   lastOffset = 0
+  /** -Infinity in a batch that compaction has left without records: nobody finds one there by its time. */
   maxTimestampMs = 0
 
   constructor(windowBytes: number) {
@@ -81,7 +82,7 @@ export class BatchCursor {
     this.batchBytes = batchBytes
     this.baseOffset = baseOffset
     this.lastOffset = baseOffset + delta
-    this.maxTimestampMs = maxTimestampAt(bytes, at)
+    this.maxTimestampMs = count === 0 ? Number.NEGATIVE_INFINITY : maxTimestampAt(bytes, at)
     return 'batch'
   }
 

@@ -13,9 +13,21 @@ import { logFilePath, replaceFile, unlinkIfThere } from './files.ts'
 import { encodeSnapshot, encodeWindow } from './producer-files.ts'
 import type { ProducerState } from './producer-state.ts'
 
-/** At most about this much of a log, or what came in this time, is checked again after an unclean stop. */
+/** At most about this much of a log, or what came in this time, is copied after an unclean stop, */
 const INTERVAL_BYTES = 16 * 1024 * 1024
 const INTERVAL_MS = 5_000
+/** and of all logs of a thread together about this much, but for small change. */
+const THREAD_BYTES = 32 * 1024 * 1024
+const SMALL_BYTES = 1024 * 1024
+
+/** Bytes that no window file covers yet, of all logs on a disk that one thread has open. */
+const uncovered = new WeakMap<Disk, { bytes: number }>()
+
+function uncoveredOn(disk: Disk): { bytes: number } {
+  const known = uncovered.get(disk) ?? { bytes: 0 }
+  uncovered.set(disk, known)
+  return known
+}
 
 export class Checkpoints {
   readonly #disk: Disk
@@ -24,6 +36,7 @@ export class Checkpoints {
   readonly #producers: ProducerState
   /** The log end when all of it is synced and nothing is staged, else -1. */
   readonly #idleEnd: () => number
+  readonly #all: { bytes: number }
   /** Of the window files on disk, ascending. */
   #offsets: readonly number[]
   #bytesSince = 0
@@ -45,10 +58,12 @@ export class Checkpoints {
     this.#producers = producers
     this.#offsets = windowOffsets
     this.#idleEnd = idleEnd
+    this.#all = uncoveredOn(env.disk)
   }
 
   appended(bytes: number): void {
     this.#bytesSince += bytes
+    this.#all.bytes += bytes
     if (this.#cancelTimer !== null || this.#isTimeUp) return
     this.#cancelTimer = this.#clock.after(INTERVAL_MS, () => {
       this.#cancelTimer = null
@@ -61,9 +76,14 @@ export class Checkpoints {
   /** A flush round starts that will prove `offset`, which is as far as the producers' state goes. */
   maybeCapture(offset: number): void {
     this.#captured = null
-    if (this.#bytesSince < INTERVAL_BYTES && !this.#isTimeUp) return
+    if (!this.#isTimeUp && !this.#isMuch()) return
     this.#captured = this.#encode(offset)
     this.#capturedOffset = offset
+  }
+
+  #isMuch(): boolean {
+    if (this.#bytesSince >= INTERVAL_BYTES) return true
+    return this.#all.bytes >= THREAD_BYTES && this.#bytesSince >= SMALL_BYTES
   }
 
   /** That round has succeeded. */
@@ -99,12 +119,14 @@ export class Checkpoints {
   }
 
   #encode(offset: number): Buffer {
-    this.#bytesSince = 0
     this.stop()
     return encodeWindow(this.#producers, offset)
   }
 
+  /** What came in so far counts no longer. */
   stop(): void {
+    this.#all.bytes -= this.#bytesSince
+    this.#bytesSince = 0
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#isTimeUp = false

@@ -12,7 +12,6 @@
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
-import type { FlushTurns } from './flush-turns.ts'
 import type { LogOffsets } from './offsets.ts'
 import type { Segment } from './segment.ts'
 
@@ -27,15 +26,12 @@ export interface Flushable {
   roundFailed(error: Error): void
 }
 
-/** `waiting`: a round is due and waits for its turn; it will take in what is appended until then. */
-type State = 'idle' | 'waiting' | 'syncing' | 'stopped'
+type State = 'idle' | 'syncing' | 'stopped'
 
 export class Flusher {
   readonly #log: Flushable
   readonly #disk: Disk
   readonly #clock: Clock
-  /** Null: every round starts at once. */
-  readonly #turns: FlushTurns | null
   #config: LogConfig
   /** Directories with names that no sync covers yet. */
   #dirtyDirectories: string[]
@@ -54,14 +50,13 @@ export class Flusher {
 
   constructor(
     log: Flushable,
-    env: { readonly disk: Disk; readonly clock: Clock; readonly flushTurns?: FlushTurns },
+    env: { readonly disk: Disk; readonly clock: Clock },
     directory: string,
     config: LogConfig,
   ) {
     this.#log = log
     this.#disk = env.disk
     this.#clock = env.clock
-    this.#turns = env.flushTurns ?? null
     this.#directory = directory
     this.#config = config
     this.#dirtyDirectories = []
@@ -105,16 +100,7 @@ export class Flusher {
     const { logEnd, recoveryPoint } = this.#log.offsets
     const waiting = logEnd - recoveryPoint
     // A roll between appends leaves nothing but a name to sync.
-    if ((waiting <= 0 && !this.#rolled) || !this.#isDue(waiting)) return
-    this.#state = 'waiting'
-    if (this.#turns === null) this.#start()
-    else this.#turns.ask(this.#turnCame)
-  }
-
-  readonly #turnCame = (): void => {
-    // Closed, failed or synced by `syncNow` while it waited.
-    if (this.#state === 'waiting') this.#start()
-    else this.#turns?.leave()
+    if ((waiting > 0 || this.#rolled) && this.#isDue(waiting)) this.#start()
   }
 
   #isDue(waitingRecords: number): boolean {
@@ -179,8 +165,6 @@ export class Flusher {
     this.#error ??= error
     this.#partsLeft--
     if (this.#partsLeft > 0) return
-    // Others first: a log that is always dirty must not keep its turn.
-    this.#turns?.leave()
     // The next round may start below: `settled` waits for that one too.
     const failed = this.#error
     if (this.#state === 'syncing') {

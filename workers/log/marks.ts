@@ -14,18 +14,17 @@
  * starts at its first segment.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
-import { crc32c } from '../../src/protocol/crc32c.ts'
+import {
+  decodeMarks,
+  encodeMarks,
+  LOG_MARKS_FILE,
+  type MarkOffsets,
+} from '../../src/contracts/log-marks.ts'
 import { createEmpty, isExhausted, unlinkIfThere, writeFully } from './files.ts'
 
-const fileName = 'log-marks'
-const newFileName = 'log-marks.new'
-const pattern =
-  /^(version 1\nlog-start (\d{1,16})\ncleaned-end (\d{1,16})\n)crc32c ([0-9a-f]{8})\n$/
+export { encodeMarks, type MarkOffsets } from '../../src/contracts/log-marks.ts'
 
-export interface MarkOffsets {
-  readonly logStart: number
-  readonly cleanedEnd: number
-}
+const newFileName = 'log-marks.new'
 
 /** Told once, with null when the mark is durable. */
 export type MarkDone = (error: Error | null) => void
@@ -37,7 +36,7 @@ interface Waiting {
 
 /** What the file says. `bad`: it is there, and not whole. Throws as the disk does. */
 export function readMarks(disk: Disk, directory: string): MarkOffsets | 'missing' | 'bad' {
-  const path = `${directory}/${fileName}`
+  const path = `${directory}/${LOG_MARKS_FILE}`
   if (!disk.exists(path)) return 'missing'
   return decodeMarks(disk.readFile(path)) ?? 'bad'
 }
@@ -45,24 +44,6 @@ export function readMarks(disk: Disk, directory: string): MarkOffsets | 'missing
 /** Drops what a replacement that was cut short left. */
 export function removeUnfinishedMarks(disk: Disk, directory: string): void {
   unlinkIfThere(disk, `${directory}/${newFileName}`)
-}
-
-export function encodeMarks({ logStart, cleanedEnd }: MarkOffsets): Buffer {
-  const text = `version 1\nlog-start ${logStart}\ncleaned-end ${cleanedEnd}\n`
-  return Buffer.from(`${text}crc32c ${checksum(text)}\n`, 'latin1')
-}
-
-function decodeMarks(bytes: Buffer): MarkOffsets | null {
-  const match = pattern.exec(bytes.toString('latin1'))
-  if (match === null || checksum(match[1]) !== match[4]) return null
-  const marks = { logStart: Number(match[2]), cleanedEnd: Number(match[3]) }
-  return Number.isSafeInteger(marks.logStart) && Number.isSafeInteger(marks.cleanedEnd)
-    ? marks
-    : null
-}
-
-function checksum(text: string): string {
-  return crc32c(Buffer.from(text, 'latin1')).toString(16).padStart(8, '0')
 }
 
 /** The marks of one open log. Neither of them ever goes back. */
@@ -163,7 +144,7 @@ export class Marks {
   #rename(written: MarkOffsets): void {
     const directory = this.#directory
     try {
-      this.#disk.rename(`${directory}/${newFileName}`, `${directory}/${fileName}`)
+      this.#disk.rename(`${directory}/${newFileName}`, `${directory}/${LOG_MARKS_FILE}`)
       this.#isInFlight = true
       this.#disk.startSyncDirectory(directory, error => this.#directorySynced(written, error))
     } catch (error) {

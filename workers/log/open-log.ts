@@ -32,7 +32,7 @@ export interface LoadedLog {
   readonly logEndOffset: number
   /** As the file says, or as far as it can be told without; the log start is not below the first segment. */
   readonly marks: MarkOffsets
-  /** The file is there and cannot be read: it is to be written anew. */
+  /** The file is there and cannot be read, or says more than there is: it is to be written anew. */
   readonly areMarksBad: boolean
   readonly producers: ProducerState
   /** Of the window files, ascending. */
@@ -74,7 +74,7 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
   const loaded = listing.log.length === 0 ? createLog(spec, env, listing, marked) : null
   const trusted = loaded ?? (spec.recover ? null : loadClean(spec, env, listing, marked))
   if (trusted !== null) removeTemporary(disk, directory, listing)
-  const log = trusted ?? loadRecovered(spec, env, marked)
+  const log = trusted ?? loadRecovered(spec.recover ? spec : suspicious(spec), env, marked)
   const [first] = log.segments
   return {
     ...log,
@@ -83,8 +83,14 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
       // Unknown, any gap may be of compaction's making.
       cleanedEnd: Math.min(marked.gapsBelow, log.logEndOffset),
     },
-    areMarksBad: marks === 'bad',
+    // Beyond the end it stands where a log was adopted: whoever wrote it did not know the end.
+    areMarksBad: marks === 'bad' || (marks !== 'missing' && marks.cleanedEnd > log.logEndOffset),
   }
+}
+
+/** A log that is not as the clean stop that was noted must have left it: nothing in it is believed unseen. */
+function suspicious(spec: PartitionSpec): PartitionSpec {
+  return { ...spec, copyForward: spec.config.flushPolicy !== 'os' }
 }
 
 /** What the file of marks says, or allows where there is none. */

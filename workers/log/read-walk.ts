@@ -69,8 +69,8 @@ export function skipTo(region: Uint8Array, got: number, left: number, span: Span
     if (!plausible(region, at, left - at)) return -1 - at
     const last = lastOffsetAt(region, at)
     const base = baseOffsetAt(region, at)
-    if (base >= span.limitOffset) return at
     if (!isNext(base, last, span)) return -1 - at
+    if (base >= span.limitOffset) return at
     if (last >= span.fetchOffset) return at
     span.expectedBase = last + 1
     span.expectedLast = -1

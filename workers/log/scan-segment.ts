@@ -9,6 +9,7 @@
  * Below the proven offset a bad batch is rot: it was whole once and synced. Nothing is cut then, the scan goes on at
  * the next batch that can belong here, and readers get an error in between (RELIABILITY 2.4).
  */
+import type { RottenRange } from '../../src/contracts/control.ts'
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
 import { BATCH_HEADER_BYTES, batchBytesAt, magicAt } from '../../src/protocol/record-batch.ts'
 import { BatchCursor } from './batch-cursor.ts'
@@ -34,16 +35,6 @@ export interface SegmentScan {
   readonly ending: Ending
   /** Ranges below the proven offset that no longer hold what they held. */
   readonly rottenBytes: number
-}
-
-/** Bytes below the proven offset that no longer hold what they held. */
-export interface RottenRange {
-  readonly startPosition: number
-  readonly endPosition: number
-  /** Offsets from here on are missing, */
-  readonly firstOffset: number
-  /** up to this one, which is readable again; -1 when the rest of the file is bad. */
-  readonly nextOffset: number
 }
 
 export interface ScanInput {

@@ -7,8 +7,9 @@
  * A slice that is not well is followed by a look at the whole segment, which finds where it is readable again.
  */
 
+import type { RottenRange } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
-import type { ScrubbedRange, ScrubInput, ScrubResult } from '../../src/contracts/scrub.ts'
+import type { ScrubInput, ScrubResult } from '../../src/contracts/scrub.ts'
 import { BatchCursor } from './batch-cursor.ts'
 import { scanSegment } from './scan-segment.ts'
 
@@ -47,8 +48,8 @@ function isNext(cursor: BatchCursor, expected: number, gapsBelowOffset: number):
   return baseOffset === expected || (baseOffset > expected && baseOffset <= gapsBelowOffset)
 }
 
-function rottenRanges(disk: Disk, input: ScrubInput): ScrubbedRange[] {
-  const rotten: ScrubbedRange[] = []
+function rottenRanges(disk: Disk, input: ScrubInput): RottenRange[] {
+  const rotten: RottenRange[] = []
   const scan = scanSegment({
     disk,
     path: input.path,

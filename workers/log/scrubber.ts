@@ -9,7 +9,8 @@
  * retention and compaction go on meanwhile.
  */
 import type { Clock } from '../../src/contracts/clock.ts'
-import type { ScrubbedRange, ScrubInput, ScrubResult } from '../../src/contracts/scrub.ts'
+import type { RottenRange } from '../../src/contracts/control.ts'
+import type { ScrubInput, ScrubResult } from '../../src/contracts/scrub.ts'
 import type { TaskRunner } from '../../src/contracts/tasks.ts'
 import type { Segment } from './segment.ts'
 
@@ -29,7 +30,7 @@ export interface Scrubbed {
   /** Bytes of `segment` that a finished sync covers, up to a batch boundary. */
   provenBytes(segment: Segment): number
   /** These bytes of `segment` are bad: readers get an error there from now on. */
-  quarantine(segment: Segment, ranges: readonly ScrubbedRange[]): void
+  quarantine(segment: Segment, ranges: readonly RottenRange[]): void
   /** These first bytes of `segment` are well. */
   verified(segment: Segment, bytes: number): void
 }
@@ -45,7 +46,7 @@ export interface ScrubberOptions {
   /** Bytes read, and whether a pass has just ended. */
   onProgress(bytes: number, isPassDone: boolean): void
   /** A task could not be run: the segment is left for the next pass. */
-  onFailure(log: Scrubbed, error: Error): void
+  onFailure(slot: number, error: Error): void
 }
 
 /** Where the pass is. */
@@ -128,7 +129,7 @@ export class Scrubber {
       this.#judge(place, input, result)
     } catch (error) {
       place.position = Number.POSITIVE_INFINITY
-      if (this.#isCurrent(place, input)) onFailure(log, error as Error)
+      if (this.#isCurrent(place, input)) onFailure(log.slot, error as Error)
     }
     this.#wait(this.#pauseMs)
   }

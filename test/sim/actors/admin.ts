@@ -21,6 +21,7 @@ export class Admin {
       ['configure', 2_000, () => this.#configure()],
       ['clean-restart', 6_000, () => this.#restart()],
       ['close-reopen', 4_000, () => this.#reopen()],
+      ['delete-records', 2_000, () => this.#deleteRecords()],
       ['checkpoint', 1_000, () => this.#checkpoint()],
       ['wall-jump', 3_000, () => this.#jumpWall()],
       ['monotonic-jump', 3_000, () => this.#jumpMonotonic()],
@@ -103,12 +104,23 @@ export class Admin {
     broker?.submit({ kind: 'call', run: () => broker.closeReopen(slot) })
   }
 
+  #deleteRecords(): void {
+    const { broker, places, models } = this.#sim
+    const { slot } = this.#random.pick(places)
+    const model = models[slot]
+    if (broker === null || model === undefined) return
+    const end = model.written + 1 - model.logStart
+    const offset = this.#random.chance(0.1) ? -1 : model.logStart + this.#random.int(end + 1)
+    broker.submit({ kind: 'call', run: () => broker.deleteRecords(slot, offset) })
+  }
+
   #checkpoint(): void {
-    const { broker, host } = this.#sim
+    const { broker, host, world } = this.#sim
+    host.lastSeenWallMs = world.clock().wallMs()
     if (broker === null) return
     const points = broker.checkpoint()
     // Written, synced and renamed in the background: there at some later time, or never.
-    this.#sim.world.after(this.#random.next() * 100, 'checkpoint written', forever, () => {
+    world.after(this.#random.next() * 100, 'checkpoint written', forever, () => {
       if (broker.isAlive) host.recoveryPoints = points
     })
   }
@@ -121,6 +133,8 @@ export class Admin {
 
   #jumpMonotonic(): void {
     const ms = this.#random.logRange(10, 1e8)
+    // Half of the time nothing went wrong: it was just a long while.
+    if (this.#random.chance(0.5)) this.#sim.world.wallShiftMs += ms
     this.#sim.world.note(() => `world  monotonic clock jumps by ${ms} ms`)
     this.#sim.world.jumpMonotonic(ms)
   }

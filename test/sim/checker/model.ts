@@ -135,20 +135,24 @@ export class PartitionModel {
   }
 
   /** The log was opened: `stored` is what its files hold below its end. */
-  reopened(log: PartitionLog, stored: readonly StoredBatch[]): void {
+  reopened(log: PartitionLog, stored: readonly StoredBatch[], markedStart: number): void {
     const { logStart, logEnd } = log.offsets
     const { required, name } = this
     demand(logEnd >= required, 'lost-write', () => {
       return `${name}: recovered to ${logEnd}, ${required} was promised`
     })
-    const isStartFree = required <= this.logStart
-    demand(logStart <= this.logStart || isStartFree, 'lost-write', () => {
-      return `${name}: the log starts at ${logStart}, ${this.logStart} was promised`
+    const startMax = required <= this.logStart ? logEnd : Math.max(markedStart, this.logStart)
+    demand(logStart <= startMax, 'lost-write', () => {
+      return `${name}: the log starts at ${logStart}, ${startMax} was promised`
+    })
+    demand(logStart >= this.logStart, 'log-start-went-back', () => {
+      return `${name}: the log starts at ${logStart} again, it was at ${this.logStart}`
     })
     const found: Entry[] = []
     let expected = logStart
     for (const batch of stored) {
-      demand(batch.base === expected, 'gap', () => {
+      const isFirst = found.length === 0 && batch.base < logStart
+      demand(batch.base === expected || isFirst, 'gap', () => {
         return `${name}: batch at ${batch.base}, expected ${expected}`
       })
       found.push(this.#resolve(batch))
@@ -188,10 +192,11 @@ export class PartitionModel {
     this.maybes = []
     this.#staged = []
     this.written = logEnd
-    // What could be read without a flush may be gone after a crash.
-    this.highWatermark = Math.min(this.highWatermark, this.proven)
+    // What could be read without a flush may be gone after a crash, or be out of sight until it is flushed.
+    const seen = this.weakHighWatermark > 0 ? offsets.highWatermark : this.proven
+    this.highWatermark = Math.min(this.highWatermark, seen)
     this.proven = Math.max(this.proven, recoveryPoint)
-    this.logStart = logStart
+    this.#startsAt(logStart)
     this.weakHighWatermark = 0
     this.isMachineCrashed = false
     this.isFlushFailed = false
@@ -202,7 +207,7 @@ export class PartitionModel {
   /** What a look-up by time must find. */
   firstAtTime(timestampMs: number, highWatermark: number): Entry | undefined {
     return this.entries.find(({ last, bytes }) => {
-      return last < highWatermark && maxTimestampAt(bytes, 0) >= timestampMs
+      return last < highWatermark && last >= this.logStart && maxTimestampAt(bytes, 0) >= timestampMs
     })
   }
 }

@@ -94,3 +94,10 @@ export function storedIn(disk: SimDisk, directory: string, log: PartitionLog): S
   }
   return found
 }
+
+/** What the durable file of marks says; 0 without one. */
+export function durableLogStart(disk: SimDisk, directory: string): number {
+  const node = disk.directory(directory).durable.get('log-marks')
+  const text = node === undefined ? '' : (node as FileNode).durable.bytes.toString('latin1')
+  return Number(/^log-start (\d+)$/m.exec(text)?.[1] ?? 0)
+}

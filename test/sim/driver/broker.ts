@@ -8,10 +8,11 @@ import { Errors } from '../../../src/protocol/errors.ts'
 import { PartitionLog } from '../../../workers/log/log.ts'
 import { recoverLog } from '../../../workers/log/recovery.ts'
 import type { SentBatch } from '../actors/batches.ts'
-import { demand } from '../checker/anomaly.ts'
+import { Anomaly, demand } from '../checker/anomaly.ts'
 import { describe } from '../checker/model.ts'
 import { CrashError } from '../world/disk.ts'
 import type { Connection } from './connection.ts'
+import { simulatedTasks, startHousekeeping } from './housekeeping.ts'
 import { type AppendAnswer, type Command, type ReadAnswer, SimOwner } from './owner.ts'
 import { directoryOf, type Place, topicId } from './places.ts'
 import type { Simulation } from './simulation.ts'
@@ -41,7 +42,11 @@ export class Broker {
   readonly connections = new Set<Connection>()
   readonly hosted: Hosted[]
   owner: SimOwner
+  #housekeeping: { stop(): void } | null = null
   isAlive = true
+  /** The last process did not stop clean, and its logs have not all been opened since. */
+  #recovers = false
+  readonly #settled = new Set<number>()
   #stopped: ((isClean: boolean) => void) | null = null
   #generation = 0
 
@@ -61,15 +66,20 @@ export class Broker {
 
   #newOwner(): SimOwner {
     const { world, disk, models, plan } = this.#sim
-    return new SimOwner(world, disk, models, plan.roundMax)
+    const tasks = simulatedTasks(this.#sim)
+    const owner = new SimOwner(world, disk, tasks, models, plan.roundMax)
+    this.#housekeeping = startHousekeeping(this.#sim, owner)
+    return owner
   }
 
   boot(isClean: boolean): void {
-    for (const { place } of this.hosted) {
-      // Under `os` nothing is promised beyond the page cache: there is nothing to prove.
-      const isPromised = this.#sim.host.configs[place.slot]?.flushPolicy !== 'os'
-      this.openLater(place.slot, !isClean, !isClean && isPromised)
-    }
+    this.#recovers = !isClean
+    for (const { place } of this.hosted) this.openLater(place.slot, !isClean, this.#copies(place))
+  }
+
+  /** What is read back after an unclean stop is not believed. Under `os` nothing was promised beyond the page cache. */
+  #copies({ slot }: Place): boolean {
+    return this.#recovers && this.#sim.host.configs[slot]?.flushPolicy !== 'os'
   }
 
   /** Opens a partition in an event of its own, perhaps after a scan by a task. */
@@ -134,6 +144,7 @@ export class Broker {
   #open(spec: PartitionSpec): void {
     const { world, disk } = this.#sim
     const hosted = this.#hosted(spec.slot)
+    this.#settled.add(spec.slot)
     try {
       const log = PartitionLog.open({
         spec,
@@ -147,12 +158,14 @@ export class Broker {
       this.#sim.opened(log, spec)
     } catch (error) {
       if (error instanceof CrashError || disk.crashed) return
+      if (error instanceof Anomaly) throw error
       this.#sim.checkOpenError(error as Error)
       hosted.state = 'offline'
       world.count('opens failed')
       world.note(() => `host   ${hosted.place.topic} does not open: ${(error as Error).message}`)
       this.#bringBackLater(spec.slot)
     }
+    if (this.#settled.size === this.hosted.length) this.#recovers = false
   }
 
   readonly #advanced = (log: PartitionLog): void => {
@@ -252,9 +265,13 @@ export class Broker {
       const isWeak = this.#sim.host.configs[slot]?.flushPolicy === 'os'
       const hosted = this.#hosted(slot)
       if (log !== undefined && !isWeak) this.#noteFlushed(hosted, log)
-      const isFailed = log?.state === 'offline'
+      // One that failed is not simply opened again: its tail is not believed.
+      const isOffline = hosted.state === 'offline' || log?.state === 'offline'
       this.#fence(slot)
-      this.openLater(slot, true, isFailed, 50)
+      if (isOffline) {
+        hosted.state = 'offline'
+        this.#bringBackLater(slot)
+      } else this.openLater(slot, true, this.#copies(place), 50)
     }
   }
 
@@ -273,6 +290,7 @@ export class Broker {
   }
 
   async #closeAll(): Promise<boolean> {
+    this.#housekeeping?.stop()
     let isClean = this.hosted.every(({ state }) => state === 'online')
     const { logs } = this.owner
     for (const log of logs) {
@@ -369,6 +387,22 @@ export class Broker {
   ): void {
     const { generation } = this.#hosted(slot)
     this.owner.submit({ kind: 'read', slot, generation, offset, maxBytes, answer })
+  }
+
+  deleteRecords(slot: number, beforeOffset: number): void {
+    const log = this.owner.logs[slot]
+    const model = this.#sim.models[slot]
+    if (log === undefined || model === undefined) return
+    model.step(log)
+    log.retention.deleteRecords(beforeOffset, ({ error, logStartOffset }) => {
+      if (this.#sim.disk.crashed) return
+      this.#sim.world.note(() => {
+        return `admin  slot ${slot}: records below ${beforeOffset} deleted: ${error}, ${logStartOffset}`
+      })
+      if (error !== Errors.NONE) return
+      this.#sim.world.count('records deleted')
+      this.#sim.marksBelow(slot, logStartOffset)
+    })
   }
 
   submit(command: Command): void {

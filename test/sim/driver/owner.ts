@@ -5,6 +5,7 @@
  */
 import type { Clock } from '../../../src/contracts/clock.ts'
 import type { Disk } from '../../../src/contracts/disk.ts'
+import type { TaskRunner } from '../../../src/contracts/tasks.ts'
 import { Errors } from '../../../src/protocol/errors.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import { newAppendResult, newReadResult, type ReadResult } from '../../../workers/log/results.ts'
@@ -53,7 +54,7 @@ export type Command = AppendCommand | ReadCommand | CallCommand
 
 export class SimOwner {
   readonly world: World
-  readonly env: { readonly disk: Disk; readonly clock: Clock }
+  readonly env: { readonly disk: Disk; readonly clock: Clock; readonly tasks: TaskRunner }
   readonly logs: (PartitionLog | undefined)[] = []
   readonly life: number
   readonly #models: readonly PartitionModel[]
@@ -67,12 +68,13 @@ export class SimOwner {
   constructor(
     world: World,
     disk: Disk,
+    tasks: TaskRunner,
     models: readonly PartitionModel[],
     roundMax: number,
   ) {
     this.world = world
     this.life = world.life
-    this.env = { disk, clock: world.clock() }
+    this.env = { disk, clock: world.clock(), tasks }
     this.#models = models
     this.#roundMax = roundMax
   }

@@ -10,10 +10,11 @@ import { sealedFiles } from '../../../workers/log/open-files.ts'
 import { Admin } from '../actors/admin.ts'
 import { Consumer } from '../actors/consumer.ts'
 import { Producer } from '../actors/producer.ts'
-import { demand } from '../checker/anomaly.ts'
+import { type Anomaly, demand } from '../checker/anomaly.ts'
 import { finalCheck } from '../checker/final-check.ts'
 import { PartitionModel } from '../checker/model.ts'
-import { DurableEnd, storedIn } from '../checker/white-box.ts'
+import { UnlinkRule } from '../checker/unlinks.ts'
+import { DurableEnd, durableLogStart, storedIn } from '../checker/white-box.ts'
 import type { CrashKind, Plan } from '../swarm.ts'
 import { SimDisk } from '../world/disk.ts'
 import { Faults } from '../world/faults.ts'
@@ -27,6 +28,8 @@ interface HostState {
   isClean: boolean
   recoveryPoints: number[]
   readonly configs: LogConfig[]
+  /** When the last process was seen alive, on the wall clock. */
+  lastSeenWallMs: number | null
   opens: number
 }
 
@@ -49,6 +52,7 @@ export class Simulation {
   readonly #admin: Admin
   broker: Broker | null = null
   #nested = 0
+  #broken: Anomaly | null = null
   #isChaos = true
 
   constructor(plan: Plan, isTraced: boolean) {
@@ -65,11 +69,16 @@ export class Simulation {
     this.models = this.places.map(({ topic }) => new PartitionModel(topic))
     this.#ends = this.places.map(place => new DurableEnd(this.disk, directoryOf(place)))
     const configs = this.places.map(() => plan.config)
-    this.host = { isClean: true, recoveryPoints: [], configs, opens: 0 }
+    this.host = { isClean: true, recoveryPoints: [], configs, opens: 0, lastSeenWallMs: null }
     this.producers = Array.from({ length: plan.producerCount }, (_, i) => new Producer(this, i))
     this.consumers = Array.from({ length: plan.consumerCount }, (_, i) => new Consumer(this, i))
     this.#admin = new Admin(this)
     this.world.onStep = () => this.#step()
+    const rule = new UnlinkRule(this.disk)
+    this.disk.onUnlink = path => {
+      // The product may catch what is thrown here.
+      this.#broken ??= rule.check(path)
+    }
   }
 
   async run(): Promise<void> {
@@ -107,6 +116,7 @@ export class Simulation {
   }
 
   #step(): void {
+    if (this.#broken !== null) throw this.#broken
     if (this.disk.crashed) {
       this.crash(this.random.pick(this.plan.crashes))
       return
@@ -172,12 +182,28 @@ export class Simulation {
       return `host   slot ${slot} ${how}: ${logStart} to ${logEnd}`
     })
     const place = this.places[slot] as Place
-    this.models[slot]?.reopened(log, storedIn(this.disk, directoryOf(place), log))
+    const directory = directoryOf(place)
+    const marked = durableLogStart(this.disk, directory)
+    this.models[slot]?.reopened(log, storedIn(this.disk, directory, log), marked)
     this.#ends[slot]?.reset()
   }
 
   wentOffline(log: PartitionLog): void {
     this.models[log.slot]?.wentOffline(log)
+  }
+
+  /** What the owner's housekeeping complains of: with no fault about, nothing. */
+  checkOwnError(error: Error): void {
+    const isFault = !this.faults.isHealed && this.plan.faults.length > 0 && 'code' in error
+    if (!isFault) throw error
+  }
+
+  /** DeleteRecords was answered: its mark must be on the platter. */
+  marksBelow(slot: number, offset: number): void {
+    const durable = durableLogStart(this.disk, directoryOf(this.places[slot] as Place))
+    demand(durable >= offset, 'wrong-answer', () => {
+      return `records below ${offset} are deleted, the durable log start is ${durable}`
+    })
   }
 
   /** Without faults every log opens. */

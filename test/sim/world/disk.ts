@@ -39,7 +39,7 @@ export class SimDisk implements Disk {
   /** Syncs that were started and have not ended: told, or dropped with their process. */
   syncsInFlight = 0
   #syncs = new Set<() => void>()
-  /** Called before a name of a file goes or is replaced. */
+  /** Called before a name of a file goes. */
   onUnlink: (path: string) => void = () => {}
 
   constructor(world: World, faults: Faults) {
@@ -176,7 +176,6 @@ export class SimDisk implements Disk {
     const old = this.#parent(from)
     const node = old.directory.names.get(old.name)
     if (node === undefined) throw coded('ENOENT', from)
-    this.onUnlink(to)
     const target = this.#parent(to)
     if (target.directory === old.directory) {
       old.directory.change([old.name, null], [target.name, node])
