@@ -9,7 +9,7 @@ import { AdminService } from './admin/admin-service.ts'
 import { apiRows } from './apis/index.ts'
 import { systemClock } from './clock.ts'
 import { type BrokerConfig, loadConfig } from './config/config.ts'
-import { DataDirectory } from './data-directory.ts'
+import { type Adopt, DataDirectory } from './data-directory.ts'
 import {
   DescriptorBudget,
   descriptorLimit,
@@ -65,6 +65,8 @@ export interface BrokerHooks {
   readonly onProgress?: (progress: Progress) => void
   /** Called when the Kafka port answers; HTTP comes up after it. */
   readonly onKafkaReady?: () => void
+  /** Takes over a directory that Apache Kafka wrote; without it that is refused. */
+  readonly adopt?: Adopt
   /** Forces a read path instead of probing for one. */
   readonly readPath?: ReadPath
   /** Heap and node options of owner threads: tests run them out of heap, or preload what breaks them. */
@@ -180,8 +182,7 @@ export async function startBrokerWith(
   const log = createLogger({ level: config.logLevel })
   const readPath =
     hooks.readPath === undefined ? probeDirectRead() : Promise.resolve(hooks.readPath)
-  const adopt = hooks.adopt === undefined ? undefined : await adoption(config, hooks.adopt, log)
-  const directory = await DataDirectory.open(config.dataDirectory, config.brokerId, adopt)
+  const directory = await DataDirectory.open(config.dataDirectory, config.brokerId, hooks.adopt)
   const threads = startThreads(config, hooks, log, directory.path)
   try {
     const parts = await assemble(config, hooks, log, directory, threads, await readPath)

@@ -224,7 +224,7 @@ export const metricRows = {
   flushFailures: {
     name: 'flush_failures_total',
     type: 'counter',
-    help: 'fdatasync calls that failed; each takes a partition offline',
+    help: 'Syncs, and writes with EIO, that failed; each takes a partition offline',
   },
   flushSeconds: { name: 'flush_seconds', type: 'histogram', help: 'Duration of fdatasync calls' },
   segmentsRolled: { name: 'segments_rolled_total', type: 'counter', help: 'Segments sealed' },

@@ -123,6 +123,7 @@ export class OwnerControlPlane implements OwnerControl {
           const fields = { partition: lossy.name, firstOffset, nextOffset, msg }
           logLine(this.#loop.env.clock, 'error', fields)
         },
+        onSegmentRolled: () => this.#loop.metrics.add(Metric.segmentsRolled, 1),
         onSegmentRemoved: (_, bytes) => {
           this.#loop.metrics.add(Metric.segmentsDeleted, 1)
           this.#loop.metrics.add(Metric.segmentBytesDeleted, bytes)

@@ -147,10 +147,16 @@ export class Housekeeping<Log extends KeptLog> {
   }
 
   readonly #compact = (): void => {
+    void this.#compactOnce()
+  }
+
+  async #compactOnce(): Promise<void> {
     const { compactPass, settings, onError } = this.#options
-    const again = (): void => this.#arm('compaction', settings.cleanerBackoffMs, this.#compact)
-    compactPass!()
-      .catch((error: unknown) => onError(null, error as Error))
-      .then(again, again)
+    try {
+      await compactPass!()
+    } catch (error) {
+      onError(null, error as Error)
+    }
+    this.#arm('compaction', settings.cleanerBackoffMs, this.#compact)
   }
 }

@@ -22,6 +22,7 @@ import {
 } from '../src/ring/commands.ts'
 import { Doorbell } from '../src/ring/doorbell.ts'
 import type { Pulse } from '../src/ring/pulse.ts'
+import { ColdReads } from './cold-reads.ts'
 import { DiskSpace } from './disk-space.ts'
 import { type Link, Links } from './links.ts'
 import type { PartitionLog } from './log/log.ts'
@@ -71,6 +72,10 @@ export class OwnerLoop {
   readonly #staged: StagedAppend[] = []
   #stagedCount = 0
   readonly #touched: PartitionLog[] = []
+  readonly #coldReads = new ColdReads((link, command) => {
+    this.#answer(link, command, this.#known(command))
+    this.#links.ring()
+  })
   #asleep = false
   #turnScheduled = false
 
@@ -194,18 +199,30 @@ export class OwnerLoop {
   }
 
   #execute(link: Link, command: Command): void {
-    const log = this.logs[command.partitionSlot]
-    const known = log !== undefined && log.generation === command.partitionGeneration
+    const log = this.#known(command)
     if (command.op === Op.append) {
       const entry = this.#nextStaged(link, command)
-      if (!known) entry.reply.errorCode = Errors.NOT_LEADER_OR_FOLLOWER
+      if (log === null) entry.reply.errorCode = Errors.NOT_LEADER_OR_FOLLOWER
       else if (this.#isRefused(log)) entry.reply.errorCode = Errors.KAFKA_STORAGE_ERROR
       else this.#stage(entry, log, command)
       return
     }
+    const isRead = command.op === Op.read && log !== null
+    if (isRead && this.#coldReads.putAside(link, log, command)) return
+    this.#answer(link, command, log)
+  }
+
+  /** The log a command is for, unless that was closed or opened anew since. */
+  #known({ partitionSlot, partitionGeneration }: Command): PartitionLog | null {
+    const log = this.logs[partitionSlot]
+    return log?.generation === partitionGeneration ? log : null
+  }
+
+  /** Reads or finds, and replies. */
+  #answer(link: Link, command: Command, log: PartitionLog | null): void {
     const reply = this.#notice
     this.#address(reply, command, command.op === Op.read ? ReplyKind.read : ReplyKind.found)
-    if (!known) reply.errorCode = Errors.NOT_LEADER_OR_FOLLOWER
+    if (log === null) reply.errorCode = Errors.NOT_LEADER_OR_FOLLOWER
     else if (command.op === Op.read) this.#read(link, log, command, reply)
     else this.#find(link, log, command, reply)
     this.#links.reply(link, reply)
@@ -303,7 +320,9 @@ export class OwnerLoop {
     const start = command.arenaOffset
     const region = link.responses.subarray(start, start + command.maxBytes)
     const result = this.#readResult
+    const startedMs = performance.now()
     log.read(command.offset, command.maxBytes, region, result)
+    this.#coldReads.took(log, performance.now() - startedMs)
     reply.errorCode = result.error
     reply.start = result.start
     reply.length = result.length

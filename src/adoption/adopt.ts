@@ -58,7 +58,9 @@ function planTopics({ topics }: KafkaDirectory, { configs, config }: Adoption): 
     )
   const unknown = [...configs.keys()].filter(name => !topics.has(name))
   if (unknown.length > 0)
-    throw new ConfigError(`--adopt: the directory has no ${topicList(unknown)}: take it out of the file`)
+    throw new ConfigError(
+      `--adopt: the directory has no ${topicList(unknown)}: take it out of the file`,
+    )
   const records = [...topics.values()].map(topic => planTopic(topic, { configs, config }))
   const twin = records.find((record, at) => records.findIndex(({ id }) => id === record.id) < at)
   if (twin !== undefined)
@@ -134,7 +136,9 @@ async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
 
 function notesOn({ leftAlone, withAborted }: KafkaDirectory, records: TopicRecord[]): string[] {
   const partitions = records.reduce((sum, record) => sum + record.partitions, 0)
-  const notes = [`took over ${records.length} topics with ${partitions} partitions from Apache Kafka`]
+  const notes = [
+    `took over ${records.length} topics with ${partitions} partitions from Apache Kafka`,
+  ]
   if (leftAlone.length > 0)
     notes.push(
       `left as they are, for Kafka's own use or being deleted by it: ${nameList(leftAlone)}; ` +

@@ -7,6 +7,7 @@
 import type { Command } from 'commander'
 import type { Broker } from '../broker.ts'
 import type { BrokerConfig, ConfigFlags } from '../config/config.ts'
+import type { Adopt } from '../data-directory.ts'
 import { gathered, later, withExamples } from './program.ts'
 import { ProgressBar } from './progress-bar.ts'
 import { trimHeapLater } from './trim-heap.ts'
@@ -17,6 +18,7 @@ const trimDelayMs = 500
 interface StartFlags extends ConfigFlags {
   readonly config?: string
   readonly set?: readonly string[]
+  readonly adopt?: string
 }
 
 export function register(program: Command): void {
@@ -30,12 +32,15 @@ export function register(program: Command): void {
     .option('--advertise <host:port>', 'what clients are told to dial (default: the listener)')
     .option('--workers <n>', 'owner threads, or auto: one less than the cores (default: auto)')
     .option('--broker-id <n>', 'node id of this broker')
+    .option(
+      '--adopt <file>',
+      "take over Apache Kafka's data directory; the file has its topics' configs",
+    )
     .option('--set <key=value>', 'any setting, may be given several times', gathered)
     .option('--log-level <level>', 'trace, debug, info, warn, error, silent (default: info)')
     .option('--insecure', 'allow listeners that other machines reach, without authentication')
     .addOption(later('--zookeeper <hosts>', 'several brokers come in a later version'))
     .addOption(later('--dispatchers <n>', 'there is one dispatcher so far'))
-    .addOption(later('--adopt', "taking over Apache Kafka's directories comes in a later version"))
     .action((flags: StartFlags) => start(flags))
   withExamples(command, [
     'odradek start --data-dir /var/lib/odradek',
@@ -44,7 +49,7 @@ export function register(program: Command): void {
 }
 
 /** Serves until SIGTERM or SIGINT, then drains. */
-async function start({ config: file, set, ...flags }: StartFlags): Promise<void> {
+async function start({ config: file, set, adopt, ...flags }: StartFlags): Promise<void> {
   const stopped = signalled()
   failOnUncaught()
   const [{ startBrokerWith }, { loadConfig }] = await Promise.all([
@@ -54,6 +59,7 @@ async function start({ config: file, set, ...flags }: StartFlags): Promise<void>
   const config = loadConfig({ file, set, flags, env: process.env })
   const progress = new ProgressBar(process.stderr)
   const broker = await startBrokerWith(config, {
+    adopt: adopt === undefined ? undefined : await adoptionOf(adopt, config),
     onProgress: ({ what, doneBytes, totalBytes }) => progress.update(what, doneBytes, totalBytes),
   }).finally(() => progress.stop())
   process.stdout.write(`${readyLine(broker, config)}\n`)
@@ -63,6 +69,19 @@ async function start({ config: file, set, ...flags }: StartFlags): Promise<void>
   await broker.close()
   // What a client left open must not keep a stopped broker alive.
   process.exit(0)
+}
+
+/** What `--adopt` does with a directory of Apache Kafka; the file is read and checked first. */
+async function adoptionOf(file: string, config: BrokerConfig): Promise<Adopt> {
+  const [{ adoptDirectory }, { readAdoptConfigs }, { createLogger }] = await Promise.all([
+    import('../adoption/adopt.ts'),
+    import('../adoption/adopt-configs.ts'),
+    import('../log.ts'),
+  ])
+  const configs = readAdoptConfigs(file)
+  const log = createLogger({ level: config.logLevel })
+  const onNote = (note: string): void => log.info(note)
+  return directory => adoptDirectory(directory, { configs, config, onNote })
 }
 
 /** Milliseconds count from the start of the process: what a user waits. */

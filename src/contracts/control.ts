@@ -62,7 +62,7 @@ export interface SegmentVerdict {
   readonly nextOffset: number
   /** From here on nothing proves the bytes; their checksums are right. `validBytes` when there are none. */
   readonly unprovenPosition: number
-  /** Of the first batch there. */
+  /** Of the first batch there, or of the segment if that is all of it: name of the file they are copied to. */
   readonly unprovenOffset: number
   /** Base offsets for which temporary index files were made. */
   readonly indexedBases: readonly number[]

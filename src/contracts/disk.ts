@@ -16,6 +16,11 @@ export interface DiskFile {
   writeGathered(views: readonly Uint8Array[], position: number): number
   /** Reads at `position` into the whole of `into`; returns the bytes read, 0 at the end of the file. */
   read(into: Uint8Array, position: number): number
+  /**
+   * Starts to bring a range into memory, as far as the file goes, so that a read of it does not wait for the disk.
+   * `done` is called exactly once, later; what fails shows at the read.
+   */
+  startTouch(position: number, bytes: number, done: () => void): void
   /** Starts fdatasync and returns at once; `done` is called exactly once, later. */
   startSync(done: (error: Error | null) => void): void
   /** fdatasync, blocking: for open, recovery and close only. */

@@ -10,8 +10,8 @@
  *   clicks 0 1500           topic, partition, offset
  *   clicks 1 1473
  *
- * The first is a cache: lost or damaged, the scan starts at the beginning. The second is for Kafka and its tools; odradek
- * itself believes `log-marks` in the log's directory. Written to a new file, synced, renamed.
+ * The first is a cache: lost or damaged, the scan starts at the beginning. The second is for Kafka and its tools:
+ * odradek itself believes `log-marks` in the log's directory. Written to a new file, synced, renamed.
  */
 import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'

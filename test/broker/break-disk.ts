@@ -55,9 +55,13 @@ function breakDisk(memory: SharedArrayBuffer): void {
   }
   const pathOf = (fd: number): string => paths.get(fd) ?? ''
   const sync = (fd: number, done: fs.NoParamCallback): void => {
-    const code = matching('fdatasync', pathOf(fd))?.code
-    if (code === undefined) fdatasync(fd, done)
-    else setImmediate(() => done(failure('fdatasync', code)))
+    const { code, blockMs = 0 } = matching('fdatasync', pathOf(fd)) ?? {}
+    const begin = (): void => {
+      if (code === undefined) fdatasync(fd, done)
+      else setImmediate(() => done(failure('fdatasync', code)))
+    }
+    if (blockMs > 0) setTimeout(begin, blockMs)
+    else begin()
   }
   fs.fdatasync = Object.assign(sync, { __promisify__: fdatasync.__promisify__ })
   fs.fdatasyncSync = fd => {

@@ -276,6 +276,9 @@ describe('five crashes in a minute', () => {
     }
     const isUp = codes.map((_, partition) => ownerOf(broker, topic, partition) === 1)
     expect(codes).toEqual(isUp)
+    const down = partitionOf(broker, topic, 0)
+    const [failed] = [...broker.parts.host.partitions()].filter(({ index }) => index === down)
+    expect((await broker.parts.host.recover(failed)).error).toMatch('restart the broker')
     const { admin } = broker.parts.services
     const creation = admin.createTopic({
       name: newTopicName(),

@@ -1,4 +1,4 @@
-/** The timers of an owner thread: every log gets its turn, none of them holds up the others, failures stay with their log. */
+/** The timers of an owner thread: every log gets its turn, none holds up the others, failures stay with their log. */
 import { beforeEach, describe, expect, test } from 'vitest'
 import { ClockTrust } from '../../workers/clock-trust.ts'
 import { Housekeeping, type HousekeepingOptions, type KeptLog } from '../../workers/housekeeping.ts'

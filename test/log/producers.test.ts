@@ -186,6 +186,7 @@ describe('across restarts', () => {
     send(kit, { producerId: 2, sequence: 0 })
     kit.settle()
     kit.clock.advance(10_000)
+    kit.log.retention.expireProducers(24 * 3_600_000)
     expect(send(kit, { producerId: 1, sequence: 7 })[2]).toBe(false)
     expect(send(kit, { producerId: 2, sequence: 0 })[2]).toBe(true)
   })

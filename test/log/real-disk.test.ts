@@ -226,4 +226,21 @@ describe('the real disk', () => {
     expect(told).toBe(400)
     expect(descriptorsMax).toBeLessThan(40)
   })
+
+  test('large files go, and the descriptors that held them meanwhile as well', async () => {
+    const directory = await tempDirectory()
+    const before = descriptors()
+    const write = (name: string): string => {
+      const path = `${directory}/${name}`
+      const file = realDisk.open(path, 'wx')
+      file.write(Buffer.alloc(5 * 1024 * 1024), 0)
+      file.close()
+      return path
+    }
+    realDisk.unlink(write('a'))
+    realDisk.rename(write('b'), write('c'))
+    expect(realDisk.list(directory)).toEqual(['c'])
+    await expect.poll(() => descriptors()).toBe(before)
+    expect(() => realDisk.unlink(`${directory}/a`)).toThrow('ENOENT')
+  })
 })

@@ -1,13 +1,12 @@
-/** What retention and DeleteRecords take away, in which order, and what they never touch (RELIABILITY P6, P13, E1). */
+/** What retention takes away, in which order, and what it never touches (RELIABILITY P6, P13, E1). */
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { DeletedRecords } from '../../src/contracts/control.ts'
-import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { readMarks } from '../../workers/log/marks.ts'
 import { planLogStart, type RetentionFacts } from '../../workers/log/retention.ts'
 import { FaultDisk, seeded } from '../support/fault-disk.ts'
 import { directory, LogHarness, makeBatch } from './log-kit.ts'
+import { bases, deleteRecords, filled, pass, twoEach } from './retention-kit.ts'
 
 const HOUR = 3_600_000
 const DAY = 24 * HOUR
@@ -92,40 +91,6 @@ describe('the plan', () => {
   })
 })
 
-/** Segments of two batches of one record each; sealed ones begin at 0, 2, 4, ... */
-const twoEach: Partial<LogConfig> = { segmentBytesMax: 200 }
-
-function filled(config: Partial<LogConfig>, batches: number): LogHarness {
-  const kit = new LogHarness({ ...twoEach, ...config }).open()
-  for (let mark = 0; mark < batches; mark++) kit.append(makeBatch({ mark }))
-  kit.settle()
-  return kit
-}
-
-function bases(kit: LogHarness): number[] {
-  return kit
-    .names()
-    .filter(name => name.endsWith('.log'))
-    .map(name => Number(name.slice(0, 20)))
-}
-
-function pass(kit: LogHarness, isClockTrusted = true): void {
-  let isMore = kit.log.retention.pass(isClockTrusted)
-  kit.settle()
-  for (let sweeps = 0; isMore && sweeps < 10; sweeps++) {
-    isMore = kit.log.retention.sweep()
-    kit.settle()
-  }
-}
-
-function deleteRecords(kit: LogHarness, beforeOffset: number): DeletedRecords | undefined {
-  let result: DeletedRecords | undefined
-  kit.log.retention.deleteRecords(beforeOffset, answer => {
-    result = answer
-  })
-  return result
-}
-
 describe('by size', () => {
   test('log-marks first, then the offsets, then the files, oldest first', () => {
     const kit = filled({}, 9)
@@ -203,6 +168,21 @@ describe('by size', () => {
     expect(bases(kit)).toEqual([8])
   })
 })
+
+/** Keeps back some syncs, as a real disk may. */
+class HoldingDisk extends FaultDisk {
+  toHold = 0
+  readonly #held: (() => void)[] = []
+
+  override startSync(finish: () => void, done: (error: Error | null) => void): void {
+    if (this.toHold-- > 0) this.#held.push(() => super.startSync(finish, done))
+    else super.startSync(finish, done)
+  }
+
+  letGo(): void {
+    for (const start of this.#held.splice(0)) start()
+  }
+}
 
 describe('by age', () => {
   test('counts from the append, whatever clients stamp', () => {
@@ -304,6 +284,23 @@ describe('by age', () => {
     expect(kit.readAll()).toHaveLength(1)
   })
 
+  test('a segment sealed just now stays until the sync it waits for is done', () => {
+    const disk = new HoldingDisk()
+    const kit = new LogHarness({ retentionMs: HOUR }, disk).open()
+    kit.append(makeBatch())
+    kit.settle()
+    kit.clock.advance(HOUR)
+    // Of the old segment, the new one, and the directory.
+    disk.toHold = 3
+    pass(kit)
+    expect(kit.log.offsets.logStart).toBe(1)
+    expect(bases(kit)).toEqual([0, 1])
+    disk.letGo()
+    kit.settle()
+    pass(kit)
+    expect(bases(kit)).toEqual([1])
+  })
+
   test('a roll without room is left for later, one that fails takes the log offline', () => {
     for (const code of ['ENOSPC', 'EIO']) {
       const kit = filled({ retentionMs: HOUR }, 1)
@@ -315,132 +312,6 @@ describe('by age', () => {
       expect(bases(kit)).toEqual([0])
       expect(kit.readAll()).toHaveLength(1)
     }
-  })
-})
-
-describe('DeleteRecords', () => {
-  test('in the middle of a segment, even of a batch', () => {
-    const kit = new LogHarness().open()
-    kit.append(makeBatch({ records: 3 }), makeBatch({ records: 3 }))
-    kit.settle()
-    expect(deleteRecords(kit, 4)).toBe(undefined)
-    expect(kit.log.offsets.logStart).toBe(0)
-    let answer: DeletedRecords | undefined
-    kit.log.retention.deleteRecords(4, result => {
-      answer = result
-    })
-    const { advances } = kit
-    kit.settle()
-    expect(answer).toEqual({ error: Errors.NONE, logStartOffset: 4 })
-    expect(kit.advances).toBe(advances + 1)
-    expect(() => kit.read(3)).toThrow(
-      expect.objectContaining({ error: Errors.OFFSET_OUT_OF_RANGE }),
-    )
-    // Whole batches are served; the client skips the first records of this one.
-    expect(kit.readAll()).toHaveLength(1)
-    kit.closeClean()
-    kit.open()
-    expect(kit.log.offsets).toMatchObject({ logStart: 4, logEnd: 6 })
-  })
-
-  test('is answered when the mark is durable, not before', () => {
-    const kit = filled({}, 3)
-    const answers: DeletedRecords[] = []
-    kit.log.retention.deleteRecords(2, result => answers.push(result))
-    kit.disk.completeSyncs(1)
-    expect(answers).toEqual([])
-    kit.disk.completeSyncs(1)
-    expect(answers).toEqual([{ error: Errors.NONE, logStartOffset: 2 }])
-    kit.disk.powerCut(seeded(1))
-    kit.open({ recover: true })
-    expect(kit.log.offsets.logStart).toBe(2)
-  })
-
-  test('-1 is the high watermark; then the active segment goes as well', () => {
-    const kit = filled({}, 3)
-    kit.append(makeBatch())
-    expect(kit.log.offsets).toMatchObject({ highWatermark: 3, logEnd: 4 })
-    deleteRecords(kit, -1)
-    kit.settle()
-    expect(kit.log.offsets.logStart).toBe(3)
-    deleteRecords(kit, -1)
-    kit.settle()
-    pass(kit)
-    pass(kit)
-    expect(bases(kit)).toEqual([4])
-    expect(kit.log.offsets).toMatchObject({ logStart: 4, logEnd: 4 })
-  })
-
-  test('what is not there', () => {
-    const kit = filled({}, 3)
-    const outOfRange = { error: Errors.OFFSET_OUT_OF_RANGE, logStartOffset: -1 }
-    expect(deleteRecords(kit, 4)).toEqual(outOfRange)
-    expect(deleteRecords(kit, -2)).toEqual(outOfRange)
-    expect(deleteRecords(kit, 0)).toEqual({ error: Errors.NONE, logStartOffset: 0 })
-    deleteRecords(kit, 3)
-    kit.settle()
-    const { operations } = kit.disk
-    expect(deleteRecords(kit, 1)).toEqual({ error: Errors.NONE, logStartOffset: 3 })
-    expect(kit.disk.operations).toBe(operations)
-  })
-
-  test('refused on a topic that is only compacted', () => {
-    const kit = filled({}, 3)
-    kit.log.applyConfig({ ...kit.log.config, cleanupDelete: false, cleanupCompact: true })
-    expect(deleteRecords(kit, 1)?.error).toBe(Errors.POLICY_VIOLATION)
-  })
-
-  test('a failed sync: answered with an error, log offline, nothing removed', () => {
-    const kit = filled({}, 9)
-    kit.disk.onOperation = ({ kind }) => (kind === 'sync' ? { code: 'EIO' } : null)
-    let answer: DeletedRecords | undefined
-    kit.log.retention.deleteRecords(6, result => {
-      answer = result
-    })
-    kit.settle()
-    expect(answer?.error).toBe(Errors.KAFKA_STORAGE_ERROR)
-    expect(kit.log.state).toBe('offline')
-    expect(kit.failures).toHaveLength(1)
-    expect(kit.log.offsets.logStart).toBe(0)
-    expect(bases(kit)).toHaveLength(5)
-    expect(deleteRecords(kit, 1)?.error).toBe(Errors.KAFKA_STORAGE_ERROR)
-    expect(kit.readAll()).toHaveLength(9)
-  })
-
-  test('closed meanwhile: answered with an error', async () => {
-    const kit = filled({}, 3)
-    let answer: DeletedRecords | undefined
-    kit.log.retention.deleteRecords(2, result => {
-      answer = result
-    })
-    kit.log.close({ clean: false })
-    expect(answer?.error).toBe(Errors.KAFKA_STORAGE_ERROR)
-    kit.settle()
-    kit.open({ recover: true })
-    expect(kit.log.offsets.logStart).toBe(0)
-  })
-
-  test('find by time and the largest timestamp look no further back', () => {
-    const kit = new LogHarness({ ...twoEach, indexIntervalBytes: 1 }).open()
-    for (const timestampMs of [90, 80, 10, 20, 70, 30]) kit.append(makeBatch({ timestampMs }))
-    kit.settle()
-    deleteRecords(kit, 3)
-    kit.settle()
-    expect(kit.log.findMaxTimestamp()?.baseOffset).toBe(4)
-    expect(kit.log.findByTime(75)).toBe(null)
-    expect(kit.log.findByTime(5)?.baseOffset).toBe(3)
-  })
-
-  test('a batch that the log start is in the middle of can be left out of a search', () => {
-    const kit = new LogHarness().open()
-    kit.append(makeBatch({ records: 3, timestampMs: 50 }), makeBatch({ timestampMs: 40 }))
-    kit.settle()
-    deleteRecords(kit, 1)
-    kit.settle()
-    expect(kit.log.findByTime(30)?.baseOffset).toBe(0)
-    expect(kit.log.findByTime(30, 1, true)?.baseOffset).toBe(3)
-    expect(kit.log.findMaxTimestamp()?.baseOffset).toBe(0)
-    expect(kit.log.findMaxTimestamp(true)?.baseOffset).toBe(3)
   })
 })
 
@@ -543,8 +414,4 @@ test('a disk that refuses to unlink: told, and done later', () => {
   kit.disk.onOperation = () => null
   pass(kit)
   expect(bases(kit)).toEqual([8])
-})
-
-test('a disk without the file of a log', () => {
-  expect(readMarks(new FaultDisk(), directory)).toBe('missing')
 })

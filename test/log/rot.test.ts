@@ -36,11 +36,13 @@ interface Served {
 /** Fetches from the log start on; after an error goes on where it says. */
 function readThrough(kit: LogHarness, maxBytes = 20_000): Served {
   const served: Served = { batches: new Map(), lost: [] }
-  const region = Buffer.alloc(maxBytes)
+  const region = Buffer.alloc(120_000)
   const result = newReadResult()
   const { logStart, highWatermark } = kit.log.offsets
   for (let offset = logStart; offset < highWatermark; offset = result.nextOffset) {
-    kit.log.read(offset, maxBytes, region, result)
+    kit.log.read(offset, maxBytes, region.subarray(0, maxBytes), result)
+    // As a fetch does; a wrong length may ask for much.
+    if (result.neededBytes > 0) kit.log.read(offset, result.neededBytes, region, result)
     if (result.error === Errors.CORRUPT_MESSAGE) served.lost.push([offset, result.nextOffset])
     else {
       expect(result.error).toBe(Errors.NONE)
@@ -73,12 +75,13 @@ function expectLost(served: Served, batches: readonly Buffer[], index: number, w
   }
 }
 
-function rottenIn(kit: LogHarness, base: number): RottenRange[] {
+function rottenIn(kit: LogHarness, base: number, endOffset: number): RottenRange[] {
   const rotten: RottenRange[] = []
   scanSegment({
     disk: kit.disk,
     path: kit.path(base, 'log'),
     firstOffset: base,
+    endOffset,
     provenOffset: Number.MAX_SAFE_INTEGER,
     checkFromOffset: 0,
     onBatch: () => {},
@@ -98,7 +101,7 @@ describe('every bit of a header, and many of the records', () => {
     const within = index < sealedCount ? index : index - sealedCount
     const what = `batch ${index}, bit ${bitInBatch}, byte ${bitInBatch >>> 3}`
     const undo = flip(kit, base, within * size * 8 + bitInBatch)
-    const [range, ...more] = rottenIn(kit, base)
+    const [range, ...more] = rottenIn(kit, base, base === 0 ? active : batches.length * RECORDS)
     expect(more, what).toEqual([])
     expect(range, what).toMatchObject({ firstOffset: index * RECORDS })
     expect([-1, (index + 1) * RECORDS], what).toContain(range.nextOffset)
@@ -157,19 +160,15 @@ test('many rotten places: each is an error of its own, and all of it is told onc
   const told: unknown[] = []
   kit.onLost = range => told.push(range)
   const served = readThrough(kit)
-  expect(served.lost).toEqual([
-    [9, 12],
-    [12, 15],
-    [60, 63],
-    [180, 183],
-  ])
-  expect(served.batches.size).toBe(batches.length - 4)
-  expect(readThrough(kit).lost).toEqual([
+  const wanted = [
     [9, 15],
     [60, 63],
     [180, 183],
-  ])
-  expect(told.length).toBe(4)
+  ]
+  expect(served.lost).toEqual(wanted)
+  expect(served.batches.size).toBe(batches.length - 4)
+  expect(readThrough(kit).lost).toEqual(wanted)
+  expect(told.length).toBe(3)
 })
 
 test('appends go on, and a restart finds it again', () => {

@@ -112,8 +112,13 @@ export class FaultDisk implements Disk {
    * machine. Afterwards the disk works again.
    */
   kill(): void {
-    this.#started.length = 0
+    this.endProcess()
     this.crashAt = Number.POSITIVE_INFINITY
+  }
+
+  /** The same in the middle of a script: the end of the world that is due comes as it was due. */
+  endProcess(): void {
+    this.#started.length = 0
     this.onOperation = () => null
   }
 
@@ -314,6 +319,10 @@ class FaultFile implements DiskFile {
     const bytes = this.#node.cache.bytes.subarray(position, end)
     into.set(bytes)
     return bytes.length
+  }
+
+  startTouch(_position: number, _bytes: number, done: () => void): void {
+    queueMicrotask(done)
   }
 
   startSync(done: (error: Error | null) => void): void {

@@ -42,7 +42,7 @@ async function oneFailingDisk(run: TortureRun): Promise<void> {
   const small = SmallDisk.create(run, 'small', { sizeBytes: smallBytes })
   const disk = LoopDisk.create(run, 'disk', {
     sizeMiB: imageMiB,
-    journal: false,
+    isOvercommitted: true,
     imageDirectory: small.mountPoint,
   })
   let broker = await run.spawn(disk.mountPoint, { args })

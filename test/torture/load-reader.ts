@@ -6,6 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { RecordCursor } from '../../src/client/record-cursor.ts'
 import { Errors, errorName } from '../../src/protocol/errors.ts'
 import { Fetch } from '../../src/protocol/messages/fetch.ts'
+import { ListOffsets } from '../../src/protocol/messages/list-offsets.ts'
 import type { ResponseOf } from '../../src/protocol/schema.ts'
 import { WireClient } from '../support/wire-client.ts'
 import { type Death, type PartitionChecker, Violation } from './checker.ts'
@@ -57,6 +58,40 @@ export async function fetchPartition(
   return answer.responses[0].partitions[0]
 }
 
+/** Where the log begins, which the answer to a fetch in front of it does not say. */
+async function logStartOf(client: WireClient, place: ReadPlace): Promise<number> {
+  const wanted = {
+    partitionIndex: place.partition,
+    currentLeaderEpoch: -1,
+    timestamp: -2,
+    maxNumOffsets: 1,
+  }
+  const answer = await client.request(ListOffsets, 5, {
+    replicaId: -1,
+    isolationLevel: 0,
+    topics: [{ name: place.topic, partitions: [wanted] }],
+  })
+  return answer.topics[0].partitions[0].offset
+}
+
+/**
+ * The offset to go on with when `offset` is out of range: only retention may be the reason.
+ * @throws Violation when it is not
+ */
+async function behindRetention(
+  client: WireClient,
+  place: ReadPlace,
+  offset: number,
+): Promise<number> {
+  const { checker } = place
+  const logStart = await logStartOf(client, place)
+  if (logStart > offset) return logStart
+  throw new Violation(
+    'lost',
+    `${checker.name}: ${offset} is out of range, the log starts at ${logStart}`,
+  )
+}
+
 /** Tells `take` of each record from `offset` on. @returns the next offset. Throws a Violation. */
 export function eachRecord(
   row: FetchedRow,
@@ -100,13 +135,9 @@ export async function readBack(
     const offset = checker.settled.end
     const view = checker.view()
     const row = await fetchPartition(client, place, offset, 0)
-    if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE && row.logStartOffset > offset) {
-      checker.startsAt(row.logStartOffset)
-      continue
-    }
     if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE) {
-      const end = `the log ends at ${row.highWatermark}`
-      throw new Violation('lost', `${checker.name}: read up to ${offset} before, now ${end}`)
+      checker.startsAt(await behindRetention(client, place, offset))
+      continue
     }
     if (row.errorCode !== Errors.NONE) throw refused(checker, offset, row.errorCode)
     checker.startsAt(Math.min(row.logStartOffset, offset))
@@ -128,9 +159,9 @@ export async function readAgain(client: WireClient, place: ReadPlace): Promise<v
   let offset = checker.settled.start
   while (offset < checker.settled.end) {
     const row = await fetchPartition(client, place, offset, 0)
-    if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE && row.logStartOffset > offset) {
-      checker.startsAt(row.logStartOffset)
-      offset = row.logStartOffset
+    if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE) {
+      offset = await behindRetention(client, place, offset)
+      checker.startsAt(offset)
       continue
     }
     if (row.errorCode !== Errors.NONE) throw refused(checker, offset, row.errorCode)
@@ -189,8 +220,10 @@ export class LoadReader {
       const view = checker.view()
       const row = await fetchPartition(client, this.#place, next, 50).catch(() => null)
       if (row === null) return next
-      if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE && row.logStartOffset > next) {
-        next = row.logStartOffset
+      if (row.errorCode === Errors.OFFSET_OUT_OF_RANGE) {
+        const logStart = await this.#skipRemoved(client, next)
+        if (logStart === null) return next
+        next = logStart
       } else if (row.errorCode !== Errors.NONE) {
         this.#refused(next, row.errorCode)
         await delay(retryMs)
@@ -202,6 +235,16 @@ export class LoadReader {
       }
     }
     return next
+  }
+
+  /** Null when the connection is gone. */
+  async #skipRemoved(client: WireClient, offset: number): Promise<number | null> {
+    try {
+      return await behindRetention(client, this.#place, offset)
+    } catch (error) {
+      if (error instanceof Violation) throw error
+      return null
+    }
   }
 
   #refused(offset: number, code: number): void {

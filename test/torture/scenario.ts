@@ -1,5 +1,5 @@
 /** What a scenario is, what it gets and what it reports. */
-import { accessSync } from 'node:fs'
+import { accessSync, writeFileSync } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -62,6 +62,7 @@ export class TortureRun {
   /** Whatever a scenario counts. */
   readonly counts = new Map<string, number>()
   cyclesDone = 0
+  #brokerCount = 0
   readonly #cleanUps: CleanUp[] = []
 
   private constructor(options: RunOptions, directory: string) {
@@ -121,7 +122,11 @@ export class TortureRun {
       ...options,
       args,
     })
-    this.onEnd(() => broker.kill9())
+    const logPath = join(this.directory, `broker-${++this.#brokerCount}.log`)
+    this.onEnd(async keepFiles => {
+      await broker.kill9()
+      if (keepFiles) writeFileSync(logPath, broker.stderr())
+    })
     return broker
   }
 }

@@ -1,4 +1,5 @@
 /** Every scenario by name, and how one is run. */
+import { inspect } from 'node:util'
 import { diskFull } from './disk-full.ts'
 import { fsyncGate } from './fsync-gate.ts'
 import { kill9 } from './kill9.ts'
@@ -40,7 +41,7 @@ export async function torture(scenario: Scenario, options: RunOptions): Promise<
   try {
     await scenario.run(run)
   } catch (error) {
-    violation = error instanceof Error ? (error.stack ?? error.message) : String(error)
+    violation = inspect(error)
   } finally {
     await run.end(violation !== null)
   }

@@ -57,7 +57,10 @@ const injectMs = 400
 
 async function runSyscalls(run: TortureRun): Promise<void> {
   for (let cycle = 0; cycle < run.cycles; cycle++) {
-    await oneFault(run, faults[cycle % faults.length], cycle)
+    const fault = faults[cycle % faults.length]
+    await oneFault(run, fault, cycle).catch((error: unknown) => {
+      throw new Error(`${fault.calls} ${fault.fault}`, { cause: error })
+    })
     run.cycleDone()
   }
 }

@@ -110,7 +110,7 @@ export class Appender {
     }
     const baseOffset = this.#stagedEnd
     patchAppend(batch, baseOffset, LEADER_EPOCH)
-    if (isIdempotent) this.#producers.append(batch, 0, baseOffset, this.#stampMs())
+    if (isIdempotent) this.#producers.append(batch, 0, baseOffset, this.#clock.monotonicMs())
     into.baseOffset = baseOffset
     into.lastOffset = baseOffset + delta
     this.#stagedEnd = baseOffset + delta + 1
@@ -178,21 +178,22 @@ export class Appender {
   }
 
   /**
-   * Seals the active segment between two rounds, so that it may grow old. Not when a new file cannot be made for want of
-   * room. Throws as the disk does.
+   * Seals the active segment between two rounds, so that it may grow old; returns whether. Not when a new file cannot
+   * be made for want of room. Throws as the disk does.
    */
-  roll(): void {
+  roll(): boolean {
     const { active, offsets, config, state } = this.#log
-    if (this.#round.count > 0 || active.sizeBytes === 0 || state === 'offline') return
+    if (this.#round.count > 0 || active.sizeBytes === 0 || state === 'offline') return false
     const next = this.#round.newSegment(offsets.logEnd, config)
     try {
       next.create()
     } catch (error) {
-      if (isExhausted(error as Error)) return
+      if (isExhausted(error as Error)) return false
       throw error
     }
     this.#rollTo(next)
     this.#flusher.maybeStart()
+    return true
   }
 
   #rollTo(segment: Segment): void {

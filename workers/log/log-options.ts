@@ -17,6 +17,8 @@ export interface OpenLogOptions {
   onLost?(log: PartitionLog, range: LostRange): void
   /** The log went offline: a sync or a write failed in a way that only a restart can repair. */
   onFailure(log: PartitionLog, error: Error): void
+  /** The active segment was sealed between two rounds. */
+  onSegmentRolled?(log: PartitionLog): void
   /** A segment below the log start was removed. */
   onSegmentRemoved?(log: PartitionLog, bytes: number): void
 }

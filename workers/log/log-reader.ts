@@ -10,6 +10,7 @@
  * ends an answer, and is CORRUPT_MESSAGE to whoever asks for an offset in it: a record that was acknowledged is never
  * skipped in silence (P3). What is lost is remembered: the error names the next good offset.
  */
+import type { DiskFile } from '../../src/contracts/disk.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { BATCH_HEADER_BYTES, baseOffsetAt, batchBytesAt } from '../../src/protocol/record-batch.ts'
 import { BatchCursor } from './batch-cursor.ts'
@@ -68,6 +69,13 @@ export interface Readable {
   lost(range: LostRange): void
 }
 
+/** Where the bytes of a read lie. */
+export interface ReadPlace {
+  readonly segment: Segment
+  readonly file: DiskFile
+  readonly position: number
+}
+
 export class LogReader {
   readonly #log: Readable
   #hints: ReadHints | null = null
@@ -87,6 +95,19 @@ export class LogReader {
 
   constructor(log: Readable) {
     this.#log = log
+  }
+
+  /** Where a read would begin; null when there is nothing to read, or no way to find out. */
+  placeOf(fetchOffset: number): ReadPlace | null {
+    const { segments, offsets } = this.#log
+    if (fetchOffset >= offsets.highWatermark || fetchOffset < segments[0].baseOffset) return null
+    try {
+      const segment = segments[floorSegment(segments, fetchOffset)]
+      const file = segment.file()
+      return { segment, file, position: this.#startPosition(segment, fetchOffset) }
+    } catch {
+      return null
+    }
   }
 
   /** `fetchOffset` lies below the high watermark and not below the log start. Throws as the disk does. */
@@ -322,9 +343,11 @@ function firstGood(
 ): number {
   const cursor = new BatchCursor(64 * 1024).start(segment.file(), position, limit)
   const isGood = cursor.look() === 'batch' && cursor.baseOffset > above && cursor.crcMatches()
-  if (isGood && cursor.baseOffset < endOffset) return cursor.baseOffset
+  const { baseOffset, lastOffset } = cursor
   const behind = findGoodBehind(segment.file(), position, limit, above, endOffset)
-  return behind?.baseOffset ?? endOffset
+  const nextOffset = behind?.baseOffset ?? endOffset
+  // No checksum covers a base offset: it is wrong if the batch reaches into the next one.
+  return isGood && lastOffset < nextOffset ? baseOffset : nextOffset
 }
 
 /** Index of the last segment whose base offset is at or below `offset`. */

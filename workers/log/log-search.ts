@@ -9,8 +9,8 @@ import type { BatchLocation } from './results.ts'
 import type { Segment } from './segment.ts'
 
 /**
- * The first readable batch that reaches `fromOffset` or beyond (with `wholly`: begins there or beyond) and has a largest
- * timestamp of `timestampMs` or later.
+ * The first readable batch that reaches `fromOffset` or beyond (with `wholly`: begins there or beyond) and has a
+ * largest timestamp of `timestampMs` or later.
  */
 export function findByTime(
   log: Readable,
@@ -54,7 +54,7 @@ function findInSegment(
   return null
 }
 
-/** The first readable batch with the largest timestamp of those that reach (`wholly`: begin at) `fromOffset` or beyond. */
+/** The first readable batch with the largest timestamp; `fromOffset` and `wholly` as in `findByTime`. */
 export function findMaxTimestamp(
   log: Readable,
   fromOffset: number,

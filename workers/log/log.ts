@@ -57,7 +57,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   readonly #env: OpenLogOptions['env']
   readonly #events: OpenLogOptions
   readonly #flusher: Flusher
-  readonly #reader: LogReader
+  readonly reader: LogReader
   readonly #checkpoints: Checkpoints
   readonly #snapshotOffsets: readonly number[]
   readonly #appender: Appender
@@ -93,7 +93,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     )
     this.swapper = new Swapper(this, env.disk, spec.directory)
     this.#producers = loaded.producers
-    this.#reader = new LogReader(this)
+    this.reader = new LogReader(this)
     this.#checkpoints = new Checkpoints(
       env,
       spec.directory,
@@ -217,7 +217,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     }
     if (fetchOffset >= highWatermark) return
     try {
-      this.#reader.read(fetchOffset, maxBytes, region, into)
+      this.reader.read(fetchOffset, maxBytes, region, into)
     } catch (error) {
       // One failed read says nothing about the next.
       into.length = 0
@@ -233,9 +233,9 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   }
 
   /**
-   * The first batch that reaches `fromOffset` (with `wholly`: begins there or behind) below the high watermark and whose
-   * header promises a record of `timestampMs` or later; the caller decodes it. Null when there is none. Throws as the
-   * disk does.
+   * The first batch that reaches `fromOffset` (with `wholly`: begins there or behind) below the high watermark and
+   * whose header promises a record of `timestampMs` or later; the caller decodes it. Null when there is none. Throws
+   * as the disk does.
    */
   findByTime(
     timestampMs: number,

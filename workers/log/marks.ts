@@ -170,7 +170,7 @@ export class Marks {
     this.#settled()
   }
 
-  /** Final: nothing of this log is written any more. Else what was asked for is given up, and may be asked for again. */
+  /** Final: nothing of this log is written any more. Else what was asked for is given up and may be asked again. */
   #failed(error: Error, isFinal: boolean): void {
     this.#wanted = this.#durable
     const failed = this.#waiting.splice(0)

@@ -70,6 +70,8 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
     logStart: typeof marks === 'string' ? 0 : marks.logStart,
     gapsBelow: gapsBelow(marks),
   }
+  // The rename of the marks may be known to this process only: nothing goes, and nothing is served, before it is durable.
+  if (spec.recover && marks !== 'missing') disk.syncDirectory(directory)
   removeBelow(disk, directory, listing, marked.logStart)
   const loaded = listing.log.length === 0 ? createLog(spec, env, listing, marked) : null
   const trusted = loaded ?? (spec.recover ? null : loadClean(spec, env, listing, marked))
@@ -253,7 +255,7 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
     logEndOffset,
     recoveryPoint: isProven ? logEndOffset : Math.max(verdict.provenOffset, marked.logStart),
     unsynced,
-    rotten: lostRanges(kept, logEndOffset),
+    rotten: lostRanges(kept, logEndOffset, marked.gapsBelow),
     producers,
     windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
@@ -289,7 +291,11 @@ function noteProof(
 }
 
 /** Offsets that were synced once and are gone. */
-function lostRanges(kept: readonly SegmentVerdict[], logEndOffset: number): LostRange[] {
+function lostRanges(
+  kept: readonly SegmentVerdict[],
+  logEndOffset: number,
+  gapsBelowOffset: number,
+): LostRange[] {
   const lost: LostRange[] = []
   for (const [index, { rotten, nextOffset, error }] of kept.entries()) {
     const endOffset = kept[index + 1]?.baseOffset ?? logEndOffset
@@ -298,7 +304,7 @@ function lostRanges(kept: readonly SegmentVerdict[], logEndOffset: number): Lost
       if (behind > range.firstOffset)
         lost.push({ firstOffset: range.firstOffset, nextOffset: behind })
     }
-    const isShort = nextOffset < endOffset && error === null
+    const isShort = nextOffset < endOffset && endOffset > gapsBelowOffset && error === null
     if (isShort) lost.push({ firstOffset: nextOffset, nextOffset: endOffset })
   }
   return lost

@@ -120,7 +120,7 @@ export class ProducerState {
     return firstSequence === expected ? Errors.NONE : Errors.OUT_OF_ORDER_SEQUENCE_NUMBER
   }
 
-  /** Remembers the batch at bytes[at], which `check` accepted (or which is in the log). `nowMs` is wall time. */
+  /** Remembers the batch at bytes[at], which `check` accepted (or which is in the log). `nowMs` is monotonic. */
   append(bytes: Uint8Array, at: number, baseOffset: number, nowMs: number): void {
     const producerId = producerIdAt(bytes, at)
     const epoch = producerEpochAt(bytes, at)

@@ -97,11 +97,14 @@ export function noteReadFailure(log: Readable, offset: number, error: Error): Lo
 /** The offsets that lie in bad bytes of `segment`. */
 export function lostRange(log: Readable, segment: Segment, range: RottenRange): LostRange {
   const { firstOffset, nextOffset, endPosition } = range
-  if (nextOffset >= 0) return { firstOffset, nextOffset }
+  // No checksum covers the base offset that says so.
+  if (nextOffset >= 0) return { firstOffset, nextOffset: Math.min(nextOffset, endOf(log, segment)) }
   // What was looked at ends there; more may have been appended since.
   const cursor = sharedCursor().start(segment.file(), endPosition, segment.sizeBytes)
   const isMore = cursor.look() === 'batch' && cursor.baseOffset > firstOffset
-  return { firstOffset, nextOffset: isMore ? cursor.baseOffset : endOf(log, segment) }
+  // Behind the start of the next segment may lie what recovery has copied there: it is not of this one any more.
+  const endOffset = endOf(log, segment)
+  return { firstOffset, nextOffset: isMore ? Math.min(cursor.baseOffset, endOffset) : endOffset }
 }
 
 function endOf({ segments, offsets }: Readable, segment: Segment): number {

@@ -128,7 +128,8 @@ export class SegmentRecovery {
     const { position, batchBytes, baseOffset, lastOffset, maxTimestampMs } = cursor
     if (this.#unprovenPosition < 0 && lastOffset >= provenEnd) {
       this.#unprovenPosition = position
-      this.#unprovenOffset = baseOffset
+      // A whole segment keeps its name, also where compaction took its first records.
+      this.#unprovenOffset = position === 0 ? this.baseOffset : baseOffset
       if (copyForward && position > 0) this.#splitIndexes(position, baseOffset)
     }
     this.#batches++

@@ -168,11 +168,12 @@ class LogRecovery {
 
   /** The last segment of the log decides where it goes on. */
   #finish(last: SegmentVerdict): SegmentVerdict {
-    const { baseOffset, nextOffset, error } = last
+    const { baseOffset, nextOffset } = last
     if (nextOffset < this.#endMin) {
-      // What was acknowledged once is never given out again, even if it is gone.
-      const gone = `rot: offsets ${nextOffset} to ${this.#endMin - 1} were synced and are gone`
-      return { ...last, nextOffset: this.#endMin, error: error ?? gone }
+      // What was acknowledged once is never given out again, even if it is gone. Told as rot whatever else is wrong
+      // with the segment: nothing may be appended to it any more.
+      const error = `rot: offsets ${nextOffset} to ${this.#endMin - 1} were synced and are gone`
+      return { ...last, nextOffset: this.#endMin, error }
     }
     if (nextOffset > baseOffset || last.validBytes === 0) return last
     // Nothing of the log is in here, and the next segment will have the same name: the file has to go.

@@ -98,6 +98,7 @@ export class Retention {
     this.#parts = parts
     this.#openedWallMs = clock.wallMs()
     this.#openedMonotonicMs = clock.monotonicMs()
+    for (const entry of parts.producers.entries.values()) entry.lastUsedMs = this.#openedMonotonicMs
   }
 
   /**
@@ -157,11 +158,14 @@ export class Retention {
     return this.#openedWallMs + this.#events.env.clock.monotonicMs() - this.#openedMonotonicMs
   }
 
-  /** Forgets producers that both clocks say have been idle for longer than that. */
+  /**
+   * Forgets producers that have been idle for longer than that since the log was opened. By the monotonic clock: a wall
+   * clock that was wrong for a while would make a retry of a moment ago a new batch.
+   */
   expireProducers(idleMsMax: number): void {
     const { producers, appender } = this.#parts
     if (appender.stagedCount > 0) return
-    producers.expire(Math.min(this.#events.env.clock.wallMs(), this.#steadyMs()), idleMsMax)
+    producers.expire(this.#events.env.clock.monotonicMs(), idleMsMax)
   }
 
   /** Records that nobody adds to any more grow old as well: their segment is sealed first. */
@@ -174,7 +178,7 @@ export class Retention {
     const isAged = config.cleanupDelete && isClockTrusted && this.#isAged(active)
     if (!isDeleted && !isFull && !isAged) return
     try {
-      this.#parts.appender.roll()
+      if (this.#parts.appender.roll()) this.#events.onSegmentRolled?.(this.#log)
     } catch (error) {
       this.#log.roundFailed(error as Error)
     }

@@ -160,7 +160,7 @@ function judgeBad(
   const goodAt = findBatch(cursor, file, position, fileBytes, {
     above: offset,
     baseOffsetMax: Math.min(isRot ? provenOffset : segmentEnd, endOffset - 1),
-    lastOffsetMax: segmentEnd,
+    lastOffsetMax: Math.min(segmentEnd, endOffset - 1),
   })
   return { position, offset, isRot, goodAt }
 }

@@ -46,6 +46,10 @@ export class Consumer {
     })
   }
 
+  get isIdle(): boolean {
+    return this.#pollsLeft <= 0 && !this.#isWaiting
+  }
+
   /** Some more polls at the end. */
   hurry(): void {
     this.#pollsLeft = 20

@@ -22,12 +22,23 @@ export class UnlinkRule {
     const directory = match[1] as string
     const base = Number(match[2])
     const node: FileNode = this.#disk.node(path)
-    const end = [...storedBatches(node.cache.bytes)].at(-1)?.last ?? -1
+    const stored = [...storedBatches(node.cache.bytes)].at(-1)?.last ?? -1
+    // What recovery moved into a file of its own may still lie behind.
+    const end = Math.min(stored, this.#nextBase(directory, base) - 1)
     if (end < base || node.cache.bytes.length === 0) return null
     const logStart = durableLogStart(this.#disk, directory)
     if (logStart > end || this.#isReplaced(directory, base)) return null
     const detail = `${path} holds records up to ${end} and goes, the durable log start is ${logStart}`
     return new Anomaly('wrong-deletion', detail)
+  }
+
+  #nextBase(directory: string, base: number): number {
+    let next = Number.POSITIVE_INFINITY
+    for (const name of this.#disk.directory(directory).names.keys()) {
+      const other = /^\d{20}\.log$/.test(name) ? Number(name.slice(0, 20)) : -1
+      if (other > base && other < next) next = other
+    }
+    return next
   }
 
   /** A swap of its range is on the platter. */

@@ -27,6 +27,11 @@ export class DurableEnd {
     this.#segment = -1
   }
 
+  /** Nothing is claimed of what lies below. */
+  trust(offset: number): void {
+    this.#offset = offset
+  }
+
   check(log: PartitionLog): void {
     const { recoveryPoint, logStart } = log.offsets
     if (recoveryPoint <= this.#offset) return

@@ -30,6 +30,8 @@ interface Hosted {
   /** What this process knows to be flushed; -1 at the first open. */
   flushedOffset: number
   readonly waiting: Waiting[]
+  /** It went offline, or did not open, and has not come back since. */
+  isFailed: boolean
 }
 
 export interface ProduceAnswer {
@@ -61,6 +63,7 @@ export class Broker {
       recoveryPoint: recoveryPoints[place.slot] ?? 0,
       flushedOffset: -1,
       waiting: [],
+      isFailed: false,
     }))
   }
 
@@ -144,7 +147,6 @@ export class Broker {
   #open(spec: PartitionSpec): void {
     const { world, disk } = this.#sim
     const hosted = this.#hosted(spec.slot)
-    this.#settled.add(spec.slot)
     try {
       const log = PartitionLog.open({
         spec,
@@ -155,16 +157,19 @@ export class Broker {
       if (disk.crashed) return
       this.owner.logs[spec.slot] = log
       hosted.state = 'online'
+      hosted.isFailed = false
       this.#sim.opened(log, spec)
     } catch (error) {
       if (error instanceof CrashError || disk.crashed) return
       if (error instanceof Anomaly) throw error
       this.#sim.checkOpenError(error as Error)
       hosted.state = 'offline'
+      hosted.isFailed = true
       world.count('opens failed')
       world.note(() => `host   ${hosted.place.topic} does not open: ${(error as Error).message}`)
       this.#bringBackLater(spec.slot)
     }
+    this.#settled.add(spec.slot)
     if (this.#settled.size === this.hosted.length) this.#recovers = false
   }
 
@@ -185,6 +190,7 @@ export class Broker {
     const hosted = this.#hosted(log.slot)
     world.count('offline')
     world.note(() => `owner  slot ${log.slot} is offline: ${error.message}`)
+    hosted.isFailed = true
     this.#sim.wentOffline(log)
     for (const { answer } of hosted.waiting.splice(0)) answer(Errors.KAFKA_STORAGE_ERROR)
     this.#bringBackLater(log.slot)
@@ -266,7 +272,7 @@ export class Broker {
       const hosted = this.#hosted(slot)
       if (log !== undefined && !isWeak) this.#noteFlushed(hosted, log)
       // One that failed is not simply opened again: its tail is not believed.
-      const isOffline = hosted.state === 'offline' || log?.state === 'offline'
+      const isOffline = hosted.isFailed || log?.state === 'offline'
       this.#fence(slot)
       if (isOffline) {
         hosted.state = 'offline'

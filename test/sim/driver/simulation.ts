@@ -186,6 +186,9 @@ export class Simulation {
     const marked = durableLogStart(this.disk, directory)
     this.models[slot]?.reopened(log, storedIn(this.disk, directory, log), marked)
     this.#ends[slot]?.reset()
+    // Under `os` recovery takes the page cache's word, also after a sync that failed.
+    const isBelieved = spec.recover && !spec.copyForward && spec.config.flushPolicy === 'os'
+    if (isBelieved) this.#ends[slot]?.trust(logEnd)
   }
 
   wentOffline(log: PartitionLog): void {
@@ -226,7 +229,11 @@ export class Simulation {
     const { crashes } = this.plan
     if (crashes.length > 0 && this.broker !== null) this.crash(this.random.pick(crashes))
     else for (const { slot } of this.places) this.broker?.bringBack(slot)
-    const isOnline = (slot: number): boolean => this.broker?.owner.logs[slot]?.state === 'online'
+    const isOnline = (slot: number): boolean => {
+      // One that was full finds out with the next batch.
+      const state = this.broker?.owner.logs[slot]?.state ?? 'offline'
+      return state !== 'offline'
+    }
     await this.world.run(liveEvents, () => this.places.every(({ slot }) => isOnline(slot)))
     for (const { slot } of this.places) {
       demand(isOnline(slot), 'not-live', () => {
@@ -235,12 +242,25 @@ export class Simulation {
     }
   }
 
+  /** Nothing is under way but what the broker does by itself. */
+  #isQuiet(): boolean {
+    const { broker, disk } = this
+    if (broker === null || disk.syncsInFlight > 0) return false
+    const isFlushed = this.places.every(({ slot }) => {
+      const offsets = broker.owner.logs[slot]?.offsets
+      return offsets !== undefined && offsets.highWatermark === offsets.logEnd
+    })
+    const isIdle = broker.hosted.every(({ waiting }) => waiting.length === 0)
+    const areDone = this.producers.every(({ isDone }) => isDone)
+    return isFlushed && isIdle && areDone && this.consumers.every(({ isIdle }) => isIdle)
+  }
+
   /** Everything that was sent is answered, what is sent now too, and readers come to the end. */
   async #liveness(): Promise<void> {
     await this.world.run(liveEvents, () => this.producers.every(({ isDone }) => isDone))
     for (const producer of this.producers) producer.sendLast()
     for (const consumer of this.consumers) consumer.hurry()
-    await this.world.run(liveEvents)
+    await this.world.run(liveEvents, () => this.#isQuiet())
     for (const producer of this.producers) {
       demand(producer.isDone, 'not-live', () => {
         return `producer ${producer.index} has no answer to ${producer.describe()}`

@@ -339,6 +339,11 @@ class SimFile implements DiskFile {
     return bytes.length
   }
 
+  /** Everything is in memory here. */
+  startTouch(_position: number, _bytes: number, done: () => void): void {
+    queueMicrotask(done)
+  }
+
   startSync(done: Done): void {
     this.#ensureOpen()
     // What is written while the sync runs is not covered by it.

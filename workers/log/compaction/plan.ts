@@ -59,7 +59,8 @@ export function planCompaction(
     const segment = segments[index]
     const endOffset = endOf(segments, index)
     const ages = agesOf(segment, clock)
-    if (!log.retention.isExpendable(segment, endOffset) || ages.lastMs < config.minCompactionLagMs) break
+    if (!log.retention.isExpendable(segment, endOffset) || ages.lastMs < config.minCompactionLagMs)
+      break
     const { baseOffset, sizeBytes } = segment
     sources.push({ baseOffset, endOffset, sizeBytes, appendedMs: appendedMs(segment) })
     totalBytes += sizeBytes
