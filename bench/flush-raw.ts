@@ -5,8 +5,8 @@
  *
  *   sequential   write all, fdatasync one file after the other
  *   pool         write all, fdatasync all at once in libuv's pool
- *   journal      write all, and once more into one preallocated file, fdatasync that one; when it is full, the files are
- *                synced in the pool and it starts over (what an owner's journal could reach at best)
+ *   journal      write all, and once more into one preallocated file, fdatasync that one; when it is full, the files
+ *                are synced in the pool and it starts over (what an owner's journal could reach at best)
  *
  * A round is what a full window allows: its batches are spread evenly over the files, and with fewer batches than files
  * the rounds take the files in turn.

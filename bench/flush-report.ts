@@ -1,4 +1,4 @@
-/** What `bench flush` prints: one table a window and batch size, the ratios the decision rests on, the targets. Pure. */
+/** What `bench flush` prints: one table, the ratios the decision rests on, the targets. Pure. */
 import { batchesInFlight, type FlushCase, type FlushFigures } from './flush-cases.ts'
 import type { FlushMode, FlushOptions } from './flush-options.ts'
 import type { Machine } from './machine.ts'

@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- flush`: what acks=all costs with many dirty partitions on one owner. Cases are interleaved: at every
- * point acks=1, acks=all and the raw loops follow each other, so that a drifting machine hits all of them.
+ * `npm run bench -- flush`: what acks=all costs with many dirty partitions on one owner. Cases are interleaved: at
+ * every point acks=1, acks=all and the raw loops follow each other, so that a drifting machine hits all of them.
  */
 import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'

@@ -4,6 +4,7 @@ import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runFlush } from './flush.ts'
+import { runLargeStart } from './large-start.ts'
 import { runUpkeep } from './upkeep.ts'
 import { runWire } from './wire.ts'
 import { UsageError } from './wire-options.ts'
@@ -14,6 +15,7 @@ const help = `Usage: npm run bench -- NAME [options]
 
   list               names every bench
   wire [options]     the Kafka port end to end, beside a floor server; see: npm run bench -- wire --help
+  start [options]    start and stop of a broker with many partitions; see: npm run bench -- start --help
   flush [options]    acks=all beside acks=1 with many dirty partitions; see: npm run bench -- flush --help
   upkeep [options]   what retention, scrub, compaction and cold readers cost a producer; see --help
   NAME               a micro-benchmark of that name, one mechanism each
@@ -31,6 +33,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     return 0
   }
   if (name === 'wire') return await runWire(args)
+  if (name === 'start') return await runLargeStart(args)
   if (name === 'flush') return await runFlush(args)
   if (name === 'upkeep') return await runUpkeep(args)
   if (microNames().includes(name)) return await runMicro(name, args)
@@ -48,6 +51,7 @@ function microNames(): string[] {
 function listBenches(): string {
   const lines = [
     `${'flush'.padEnd(12)}acks=all beside acks=1 with many dirty partitions, and beside raw loops`,
+    `${'start'.padEnd(12)}start of a broker with many partitions, clean, killed and without its indexes`,
     `${'upkeep'.padEnd(12)}what retention, scrub, compaction and cold readers cost a producer`,
     `${'wire'.padEnd(12)}the Kafka port end to end, beside a floor server`,
   ]

@@ -21,6 +21,8 @@ export interface ProcessUsage {
   /** Bytes fetched from, and handed to, block devices; page-cache hits do not count. */
   readonly readBytes: number
   readonly writeBytes: number
+  /** Bytes that read calls returned, from files and sockets. */
+  readonly readAnyBytes: number
 }
 
 /** Reads the usage of `pid` now. Figures that this system does not give are NaN. */
@@ -38,6 +40,7 @@ export function readProcessUsage(pid: number): ProcessUsage {
     threadCount: numberAfter(status, 'Threads:'),
     readBytes: numberAfter(io, '\nread_bytes:'),
     writeBytes: numberAfter(io, '\nwrite_bytes:'),
+    readAnyBytes: numberAfter(io, 'rchar:'),
   }
 }
 

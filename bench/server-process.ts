@@ -21,6 +21,8 @@ export interface ServerOptions {
   readonly odradekArguments: readonly string[]
   /** Where V8 leaves a CPU profile per thread when the server stops; null for none. */
   readonly profileDirectory: string | null
+  /** How long it may take until it is ready; default 20 s. */
+  readonly readyTimeoutMs?: number
 }
 
 export interface MeasuredServer {
@@ -34,6 +36,8 @@ export interface MeasuredServer {
   readonly statsDirectory: string
   /** SIGTERM, then waits; SIGKILL after 15 s. Rejects when the server died before or exits with a code. */
   stop(): Promise<void>
+  /** SIGKILL, then waits. */
+  kill(): Promise<void>
   /** Removes the directory. */
   remove(): void
 }
@@ -54,7 +58,7 @@ export function killChildren(): void {
   for (const child of running) child.kill('SIGKILL')
 }
 
-/** Starts a server and resolves when it is ready. Rejects with the end of its log when it is not within 20 s. */
+/** Starts a server and resolves when it is ready. Rejects with the end of its log when it is not in time. */
 export async function startServer(options: ServerOptions): Promise<MeasuredServer> {
   const { kind, directory } = options
   const statsDirectory = join(directory, 'stats')
@@ -77,7 +81,9 @@ export async function startServer(options: ServerOptions): Promise<MeasuredServe
   const readyLine = await Promise.race([
     firstLine(child),
     exited.then(how => fail(`${kind} ended before it was ready (${how})`, logPath)),
-    delay(startTimeoutMs).then(() => fail(`${kind} was not ready in time`, logPath)),
+    delay(options.readyTimeoutMs ?? startTimeoutMs).then(() =>
+      fail(`${kind} was not ready in time`, logPath),
+    ),
   ]).catch(error => {
     child.kill('SIGKILL')
     throw error
@@ -92,6 +98,10 @@ export async function startServer(options: ServerOptions): Promise<MeasuredServe
     readyLine,
     statsDirectory,
     stop: () => stopChild(child, exited, kind, logPath),
+    kill: async () => {
+      child.kill('SIGKILL')
+      await exited
+    },
     remove: () => rmSync(directory, { recursive: true, force: true }),
   }
 }

@@ -29,12 +29,13 @@ import { count, list, number, UsageError } from './wire-options.ts'
 const help = `Usage: npm run bench -- upkeep [options]
 
 A producer with acks=all at a fixed rate, alone and while the broker works in the background on other topics:
-retention, scrub, compaction, a consumer that reads a cold backlog (in a memory cgroup, as root).
+retention, scrub, compaction, a consumer that reads what is in memory, or a cold backlog (in a memory cgroup, as root;
+cold-slow also with a disk of 100 MB/s).
 
   --seconds N     of every measurement (default 6)
   --repeat N      repeats of every case (default 3)
   --rate N        requests a second, of 50 records of 200 bytes (default 500)
-  --backlog N     MB of the other topics (default 600; the cold case takes four times its memory limit)
+  --backlog N     MB of the other topics (default 600; the cold cases take four times their memory limit)
   --only CASES    of ${upkeepCases.join(',')} (default all)
   --json FILE     writes machine, settings and every sample there
   --dir DIR       where data is written and removed again (default data/ in the project)

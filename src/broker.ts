@@ -312,7 +312,7 @@ async function assemble(
     listener: null as unknown as Listener,
     descriptors,
     timers: [],
-    watchdog: new Watchdog({ owners: host.owners, log, metrics, checkMs: hooks.watchdogMs }),
+    watchdog: null as unknown as Watchdog,
     http: null,
     serving: false,
   }
@@ -322,6 +322,8 @@ async function assemble(
   )
   if (advertised.port === 0) advertised.port = port
   startTimers(parts)
+  const watchdogMs = hooks.watchdogMs
+  parts.watchdog = new Watchdog({ owners: host.owners, log, metrics, checkMs: watchdogMs })
   return parts
 }
 

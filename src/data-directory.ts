@@ -50,8 +50,8 @@ export class DataDirectory {
 
   /**
    * Creates the directory when it is missing, locks it, checks that it can be written, and reads or makes its
-   * identity. One that Apache Kafka wrote becomes ours when `adopt` has made it so. Rejects with DataDirectoryError, one
-   * line that names the culprit and the cure, or as `adopt` does.
+   * identity. One that Apache Kafka wrote becomes ours when `adopt` has made it so. Rejects with DataDirectoryError,
+   * one line that names the culprit and the cure, or as `adopt` does.
    */
   static async open(path: string, brokerId: number, adopt?: Adopt): Promise<DataDirectory> {
     const absolute = await ensureDirectory(resolve(path))
@@ -163,16 +163,16 @@ async function ensureIdentity(
     return await makeIdentity(directory, brokerId)
   }
   const identity = parseIdentity(path, text)
+  if (identity.isKafkas && adopt === undefined)
+    throw new DataDirectoryError(
+      `${path} was written by Apache Kafka: take its directory over with --adopt FILE, or use another --data-dir`,
+    )
   if (identity.brokerId !== brokerId)
     throw new DataDirectoryError(
       `data directory ${directory} belongs to broker ${identity.brokerId}, this is broker ${brokerId}: ` +
         `start with --broker-id ${identity.brokerId} or another --data-dir`,
     )
-  if (identity.isKafkas) {
-    if (adopt === undefined)
-      throw new DataDirectoryError(
-        `${path} was written by Apache Kafka: take its directory over with --adopt FILE, or use another --data-dir`,
-      )
+  if (identity.isKafkas && adopt !== undefined) {
     await adopt(directory)
     await writeDurably(directory, IDENTITY_FILE, `${text.trimEnd()}\n${OUR_MARK}=${FORMAT}\n`)
   }

@@ -220,6 +220,11 @@ export const metricRows = {
   },
   reads: { name: 'reads_total', type: 'counter', help: 'Read commands served by owner threads' },
   readBytes: { name: 'read_bytes_total', type: 'counter', help: 'Bytes read from segment files' },
+  coldReads: {
+    name: 'cold_reads_total',
+    type: 'counter',
+    help: 'Read commands that waited until their bytes were in memory',
+  },
   flushes: { name: 'flushes_total', type: 'counter', help: 'fdatasync calls finished' },
   flushFailures: {
     name: 'flush_failures_total',

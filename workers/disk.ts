@@ -107,7 +107,8 @@ class RealFile implements DiskFile {
 
   #callDone(): void {
     this.#callsInFlight--
-    if (this.#closed && this.#callsInFlight === 0) fs.closeSync(this.#fd)
+    // It may be the last one of a file that was removed meanwhile.
+    if (this.#closed && this.#callsInFlight === 0) fs.close(this.#fd)
   }
 
   sync(): void {
@@ -157,6 +158,9 @@ function syncDirectory(path: string): void {
 
 /** Smaller files go in no time. */
 const largeBytes = 4 * 1024 * 1024
+/** Files being freed hold a descriptor each. */
+const freeingMax = 64
+let freeingCount = 0
 
 /**
  * Takes the name of a large file away without waiting until its blocks and its page cache are given back (0.2 ms per
@@ -164,11 +168,14 @@ const largeBytes = 4 * 1024 * 1024
  */
 function freeingLater(path: string, takeAway: () => void): void {
   const isLarge = (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0) >= largeBytes
-  const fd = isLarge ? openQuietly(path) : -1
+  const fd = isLarge && freeingCount < freeingMax ? openQuietly(path) : -1
   try {
     takeAway()
   } finally {
-    if (fd >= 0) fs.close(fd, () => {})
+    if (fd >= 0) {
+      freeingCount++
+      fs.close(fd, () => freeingCount--)
+    }
   }
 }
 
@@ -181,13 +188,22 @@ function openQuietly(path: string): number {
   }
 }
 
+/** Of a log: there is nothing below. */
+function removeTree(path: string): void {
+  for (const name of fs.existsSync(path) ? fs.readdirSync(path) : []) {
+    const inside = `${path}/${name}`
+    freeingLater(inside, () => fs.rmSync(inside, { recursive: true, force: true }))
+  }
+  fs.rmSync(path, { recursive: true, force: true })
+}
+
 const calls: Omit<Disk, 'open'> = {
   mkdir: path => {
     fs.mkdirSync(path)
   },
   rename: (from, to) => freeingLater(to, () => fs.renameSync(from, to)),
   unlink: path => freeingLater(path, () => fs.unlinkSync(path)),
-  removeTree: path => fs.rmSync(path, { recursive: true, force: true }),
+  removeTree,
   exists: path => fs.existsSync(path),
   list: directory => fs.readdirSync(directory),
   readFile: path => fs.readFileSync(path),

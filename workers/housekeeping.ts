@@ -18,6 +18,8 @@ const SLICE_LOGS_MAX = 64
 const SLICE_MS = 3
 /** Between two slices: requests come first. */
 const PAUSE_MS = 1
+/** After a log that has something synced: a thousand of them at once would hold up the flushes of producers. */
+const SYNC_PAUSE_MS = 20
 const SWEEP_MS = 50
 /** The first pass does not wait for as long as the others. */
 const FIRST_PASS_MS_MAX = 30_000
@@ -30,6 +32,8 @@ export interface KeptLog {
     pass(isClockTrusted: boolean): boolean
     sweep(): boolean
     expireProducers(idleMsMax: number): void
+    /** Syncs of its are in flight. */
+    readonly isBusy: boolean
   }
 }
 
@@ -105,14 +109,19 @@ export class Housekeeping<Log extends KeptLog> {
     onTrust(isTrusted)
     const startMs = clock.monotonicMs()
     let count = 0
+    let pauseMs = PAUSE_MS
     while (this.#slot < logs.length) {
       const log = logs[this.#slot++]
       if (log === undefined) continue
       this.#retain(log, isTrusted)
+      if (log.retention.isBusy) {
+        pauseMs = SYNC_PAUSE_MS
+        break
+      }
       if (++count >= SLICE_LOGS_MAX || clock.monotonicMs() - startMs >= SLICE_MS) break
     }
     if (this.#unswept.length > 0) this.#arm('sweep', SWEEP_MS, this.#sweep)
-    if (this.#slot < logs.length) this.#arm('retention', PAUSE_MS, this.#slice)
+    if (this.#slot < logs.length) this.#arm('retention', pauseMs, this.#slice)
     else this.#arm('retention', settings.retentionCheckMs, this.#beginPass)
   }
 
@@ -130,14 +139,16 @@ export class Housekeeping<Log extends KeptLog> {
     const { clock, logs, onError } = this.#options
     const startMs = clock.monotonicMs()
     const left: Log[] = []
+    let isBusy = false
     for (const [index, log] of this.#unswept.entries()) {
-      if (clock.monotonicMs() - startMs >= SLICE_MS) {
+      if (isBusy || clock.monotonicMs() - startMs >= SLICE_MS) {
         left.unshift(...this.#unswept.slice(index))
         break
       }
       if (logs[log.slot] !== log) continue
       try {
         if (log.retention.sweep()) left.push(log)
+        isBusy = log.retention.isBusy
       } catch (error) {
         onError(log, error as Error)
       }

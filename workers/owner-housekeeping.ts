@@ -28,7 +28,7 @@ export function ownerHousekeeping(boot: OwnerBoot, loop: OwnerLoop): Housekeepin
   const compactor = ownerCompaction(boot, loop, () => trust.look())
   return new Housekeeping({
     compactPass: () => compactor.pass(),
-    chores: [ownerScrub(boot, loop)],
+    chores: [ownerScrub(boot, loop), { start() {}, stop: () => compactor.stop() }],
     clock,
     settings: boot.settings,
     logs,

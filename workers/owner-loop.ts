@@ -208,7 +208,10 @@ export class OwnerLoop {
       return
     }
     const isRead = command.op === Op.read && log !== null
-    if (isRead && this.#coldReads.putAside(link, log, command)) return
+    if (isRead && this.#coldReads.putAside(link, log, command)) {
+      this.metrics.add(Metric.coldReads, 1)
+      return
+    }
     this.#answer(link, command, log)
   }
 

@@ -34,20 +34,32 @@ export function parseAdoptConfigs(text: string, path: string): AdoptConfigs {
   for (const [topic, configs] of entries(parseYaml(text, path), `--adopt ${path}`)) {
     const texts = new Map<string, string>()
     for (const [name, value] of entries(configs, `--adopt ${path}: topic ${topic}`)) {
-      if (typeof value === 'object' && !Array.isArray(value))
+      const plain = textOf(value)
+      if (plain === null)
         throw new ConfigError(`--adopt ${path}: topic ${topic}: ${name} must be a single value`)
-      texts.set(name, String(value))
+      texts.set(name, plain)
     }
     topics.set(topic, texts)
   }
   return topics
 }
 
+/** Lists are Kafka's comma lists; null for what is no value. */
+function textOf(value: unknown): string | null {
+  if (typeof value === 'string') return value
+  if (typeof value === 'number' || typeof value === 'boolean' || typeof value === 'bigint')
+    return String(value)
+  if (!Array.isArray(value)) return null
+  const texts = value.map(textOf)
+  return texts.includes(null) ? null : texts.join(',')
+}
+
 function parseYaml(text: string, path: string): unknown {
   // Loaded only for a file, as for the broker's own configuration.
   const { parse } = createRequire(import.meta.url)('yaml') as typeof import('yaml')
   try {
-    return parse(text)
+    // Kafka's word for never is a whole number that no double holds.
+    return parse(text, { intAsBigInt: true })
   } catch (error) {
     throw new ConfigError(`--adopt ${path}: ${(error as Error).message.split('\n')[0]}`)
   }

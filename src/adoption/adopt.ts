@@ -34,8 +34,8 @@ export interface Adoption {
 }
 
 /**
- * Makes `directory` (absolute, locked by the caller) odradek's but for the mark. Rejects with ConfigError, one line, when
- * a topic has no configs or impossible ones, or is not there as a whole: nothing was written then.
+ * Makes `directory` (absolute, locked by the caller) odradek's but for the mark. Rejects with ConfigError, one line,
+ * when a topic has no configs or impossible ones, or is not there as a whole: nothing was written then.
  */
 export async function adoptDirectory(directory: string, adoption: Adoption): Promise<void> {
   const found = await readKafkaDirectory(directory)
@@ -102,8 +102,8 @@ function planTopic(
 }
 
 /**
- * What a log needs to be opened as ours: the log start, and that offsets may be missing anywhere in it, by compaction or
- * by other leaders. Its end is not known here; the owner thread lowers the mark to it.
+ * What a log needs to be opened as ours: the log start, and that offsets may be missing anywhere in it, by compaction
+ * or by other leaders. Its end is not known here; the owner thread lowers the mark to it.
  */
 async function prepareLogs(
   directory: string,
@@ -113,7 +113,7 @@ async function prepareLogs(
   for (let index = 0; index < partitions; index++) {
     const logName = partitionDirectoryName(name, index)
     const path = join(directory, logName)
-    const marks = { logStart: logStarts.get(logName) ?? 0, cleanedEnd: Number.MAX_SAFE_INTEGER }
+    const marks = { logStart: logStarts.get(logName) ?? 0, cleanedEnd: 0 }
     await writeDurably(join(path, LOG_MARKS_FILE), encodeMarks(marks))
     const cleaned = cleanedTo.get(logName) ?? 0
     // The name of an empty file says how far compaction has come (workers/log/compaction/progress.ts).

@@ -67,8 +67,8 @@ export class RecoveryScans {
 }
 
 /**
- * Bytes that the scan will read, about: segments that reach above what the log's own window files prove. Of the first of
- * those, where it has an index, little more than is unproven.
+ * Bytes that the scan will read, about: segments that reach above what the log's own window files prove. Of the first
+ * of those, where it has an index, little more than is unproven.
  */
 async function tailBytes({ directory, flushedOffset }: Tail): Promise<number> {
   const names = await readdir(directory).catch((): string[] => [])

@@ -107,7 +107,7 @@ export interface Reply {
   errorCode: number
   /** First offset appended or read; int64. */
   baseOffset: number
-  /** One past the last offset appended or read, with CORRUPT_MESSAGE the next good one; or the high watermark; int64. */
+  /** One past the last offset appended or read, with CORRUPT_MESSAGE the next good one; the high watermark; int64. */
   endOffset: number
   /** Log append time, or the timestamp found or refused, ms since 1970, -1 when none; int64. */
   timestampMs: number

@@ -104,3 +104,32 @@ async function withKcat(broker: Broker, topic: string): Promise<Map<string, stri
   const pairs = lines.map(line => line.split('\t') as [string, string])
   return new Map(pairs.filter(([key]) => key !== 'filler'))
 }
+
+test('a look-up by time answers with records that are left, and their own times', async () => {
+  await using directory = await makeTempDirectory()
+  const broker = await start(directory.path)
+  const client = await connect(broker)
+  const configs = { ...topicConfigs, 'delete.retention.ms': '3600000' }
+  const topic = await createTopic(client, { configs })
+  const record = (key: string, value: string | null, timestampMs: number) => ({
+    key: Buffer.from(key),
+    value: value === null ? null : Buffer.from(value),
+    timestampMs,
+  })
+  const first = [record('a', '1', 1_000), record('b', null, 2_000), record('c', '1', 3_000)]
+  await store(client, topic, encodeBatch({ records: first }))
+  await store(client, topic, encodeBatch({ records: [record('a', '2', 4_000)] }))
+  const filler = record('filler', 'x'.repeat(2_000), 1_500)
+  for (;;) {
+    const [oldest] = await readAll(client, topic)
+    if (oldest.offset === 1) break
+    await store(client, topic, encodeBatch({ records: [filler] }))
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+  expect(await lookUp(client, topic, 500)).toMatchObject({ offset: 1, timestamp: 2_000 })
+  expect(await lookUp(client, topic, 2_500)).toMatchObject({ offset: 2, timestamp: 3_000 })
+  expect(await lookUp(client, topic, 3_500)).toMatchObject({ offset: 3, timestamp: 4_000 })
+  expect(await lookUp(client, topic, 4_500)).toMatchObject({ offset: -1 })
+  expect(await lookUp(client, topic, -3)).toMatchObject({ offset: 3, timestamp: 4_000 })
+  await broker.close()
+})

@@ -199,8 +199,9 @@ describe('what waits for an owner that dies', () => {
     expect(row?.errorCode).toBe(Errors.NOT_LEADER_OR_FOLLOWER)
     expect(broker.parts.dispatcher.purgatory.fetchCount).toBe(1)
     await untilOnline(broker)
-    // Both were in the file; recovery has proven them.
-    const values = (await readAll(client, topic, { partition: mine })).map(one => String(one.value))
+    // Both were in the file, and are shown once they are flushed.
+    const records = await readAll(client, topic, { partition: mine, end: 2 })
+    const values = records.map(one => String(one.value))
     expect(values).toEqual(['owed', 'written'])
   })
 

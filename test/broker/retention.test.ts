@@ -1,5 +1,5 @@
 /** Retention and DeleteRecords of a running broker, with segments and times so small that tests see them at work. */
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setEnvironmentData } from 'node:worker_threads'
 import kafkajs from 'kafkajs'
@@ -63,8 +63,8 @@ async function deleteBefore(client: WireClient, topic: string, offset: number): 
   return lowWatermark
 }
 
-async function metric(name: string): Promise<number> {
-  const text = await (await fetch(`${broker().httpUrl}/metrics`)).text()
+async function metric(name: string, of: { httpUrl: string | null } = broker()): Promise<number> {
+  const text = await (await fetch(`${of.httpUrl}/metrics`)).text()
   return Number(new RegExp(`^odradek_${name} (\\S+)$`, 'm').exec(text)?.[1])
 }
 
@@ -185,6 +185,35 @@ test('killed and started again: the log start stands, nothing comes back', async
   await second.stop()
   const text = await readFile(join(dataDirectory, 'log-start-offset-checkpoint'), 'latin1')
   expect(text).toBe(`0\n1\n${topic} 0 80\n`)
+})
+
+test('started two days after the last sign of life: nothing goes by age, and one line says so', async () => {
+  const dataDirectory = await tempDirectory()
+  const args = ['--workers', '2', '--set', 'log.retention.check.interval.ms=100']
+  await using first = await spawnBroker({ dataDirectory, args })
+  const client = await connect(first)
+  const topic = await createTopic(client, { configs: { 'retention.ms': '3600000' } })
+  await fill(client, topic, 3)
+  expect(await first.stop()).toBe(0)
+  expect(first.stderr()).not.toContain('by age')
+  const longAgo = new Date(Date.now() - 2 * 86_400_000)
+  await utimes(join(dataDirectory, 'recovery-point-offset-checkpoint'), longAgo, longAgo)
+  await utimes(join(dataDirectory, `${topic}-0`, '00000000000000000000.log'), longAgo, longAgo)
+  await using second = await spawnBroker({ dataDirectory, args })
+  await expect.poll(() => metric('retention_paused', second), soon).toBe(2)
+  const lines = second
+    .stderr()
+    .split('\n')
+    .filter(line => line.includes('deleted by age'))
+  expect(lines.map(line => JSON.parse(line))).toEqual([
+    expect.objectContaining({
+      level: 'warn',
+      msg: expect.stringMatching(
+        /^no records are deleted by age for 10 minutes: .*more than a day/,
+      ),
+    }),
+  ])
+  expect(await startOf(await connect(second), topic)).toBe(0)
 })
 
 test('an owner thread that dies in between brings back nothing either', async () => {

@@ -61,10 +61,10 @@ test('an owner inside a system call is left alone, however long that takes', asy
 })
 
 test('an owner that sleeps is left alone', async () => {
-  const broker = await testBroker({ ownerThreads, watchdogMs: 20, workers: 1 })
+  const broker = await testBroker({ ownerThreads, watchdogMs: 100, workers: 1 })
   const client = await connect(broker)
   const topic = await createTopic(client)
-  await new Promise(resolve => setTimeout(resolve, 500))
+  await new Promise(resolve => setTimeout(resolve, 1500))
   await store(client, topic, batchOf(['awake']))
   expect(restarts(broker)).toBe(0)
 })

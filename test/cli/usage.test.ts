@@ -22,7 +22,7 @@ describe('help', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(String(stdout)).toContain(expected)
     expect(String(stdout)).toMatch(/\nExamples?:\n.*odradek /)
-    expect(String(stdout)).not.toMatch(/--zookeeper|--adopt|--group |groups/)
+    expect(String(stdout)).not.toMatch(/--zookeeper|--group |groups/)
   })
 
   test('the version is that of the package', async () => {
@@ -36,7 +36,7 @@ describe('what is asked wrongly', () => {
   test.each([
     ['start --zookeeper 127.0.0.1:2181', '--zookeeper is not there yet'],
     ['start --dispatchers 2', '--dispatchers is not there yet'],
-    ['start --adopt', '--adopt is not there yet'],
+    ['start --adopt /does/not/exist.yaml', '--adopt /does/not/exist.yaml'],
     ['groups list', 'groups is not there yet'],
     ['workers show --json', 'workers is not there yet'],
     ['bench wire', 'npm run bench'],

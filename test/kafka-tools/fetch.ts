@@ -1,6 +1,6 @@
 /**
- * Fetches Apache Kafka with its tools into the user's cache directory, for the tests of this folder, once. Needs Maven and
- * what Maven needs of a network; afterwards nothing here does.
+ * Fetches Apache Kafka with its tools into the user's cache directory, for the tests of this folder, once. Needs Maven
+ * and what Maven needs of a network; afterwards nothing here does.
  *
  *   node test/kafka-tools/fetch.ts     exit code 0: they are there (the last line says where), 1: why not
  */
@@ -12,7 +12,7 @@ import { findCommand } from '../support/requires.ts'
 import { jarDirectory, kafkaVersion } from './kafka-tools.ts'
 
 const tries = 3
-const tryMs = 240_000
+const tryMs = 180_000
 /** Fewer cannot be all of it. */
 const jarCountMin = 80
 

@@ -192,6 +192,16 @@ describe('a pass that fails', () => {
     expect(kit.disk.bytesOf(path)).toEqual(bytes)
   })
 
+  test('because somebody removed what the task wrote leaves the log online', async () => {
+    const kit = filled()
+    kit.afterTask = () => {
+      for (const name of kit.leftovers()) kit.disk.unlink(`${kit.log.directory}/${name}`)
+    }
+    await kit.compact()
+    expect(kit.troubles[0].message).toContain('is gone')
+    expect(kit.log.state).toBe('online')
+  })
+
   test('for want of room is not begun', async () => {
     const kit = filled()
     kit.disk.free = 1_000

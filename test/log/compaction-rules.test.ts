@@ -17,7 +17,7 @@ import {
 } from '../../src/protocol/record-batch.ts'
 import { compactSegments } from '../../workers/log/compaction/compact-segments.ts'
 import { KeyMap } from '../../workers/log/compaction/key-map.ts'
-import { sleepingPace } from '../../workers/log/compaction/pace.ts'
+import { sleepingPace } from '../../workers/pace.ts'
 import { directory, pairsOf, plainRecords, SegmentPile, updates } from './compaction-kit.ts'
 
 /** Puts the checksum right after a change of the bytes. */

@@ -171,7 +171,7 @@ describe('when only the owner thread died', () => {
 })
 
 describe('a log whose sync failed is brought back in the same process', () => {
-  /** The disk lies from the failure on: what the sync should have written is clean in the cache and not on the platter. */
+  /** The disk lies from the failure on: what the sync should have written is clean in the cache, not on the platter. */
   function failedAt(failing: number, config = {}): { kit: LogHarness; batches: Buffer[] } {
     const kit = new LogHarness({ indexIntervalBytes: 200, ...config })
     kit.open()

@@ -1,6 +1,6 @@
 /**
- * Fifty scripted lives, each ended at every single operation of its disk, by a kill and by power cuts (rows A1 to A8 and
- * A20, A22 of RELIABILITY's fault matrix). See Life.play for the words.
+ * Fifty scripted lives, each ended at every single operation of its disk, by a kill and by power cuts (rows A1 to A8
+ * and A20, A22 of RELIABILITY's fault matrix). See Life.play for the words.
  */
 import { describe, expect, test } from 'vitest'
 import type { FlushPolicy, LogConfig } from '../../src/contracts/log-config.ts'
@@ -34,7 +34,7 @@ const policies: [FlushPolicy, Partial<LogConfig>][] = [
   ['os', {}],
 ]
 
-const operationsMin = 12
+const operationsMin = 7
 
 describe.each(policies)('under %s', (policy, more) => {
   test.each(scripts)('%s (segments of %i bytes)', (script, segmentBytesMax) => {

@@ -1,4 +1,4 @@
-/** DeleteRecords on one log: durable before it is answered, anywhere in the log, and what it refuses (RELIABILITY P6). */
+/** DeleteRecords on one log: durable before it is answered, anywhere in the log; what it refuses (RELIABILITY P6). */
 import { expect, test } from 'vitest'
 import type { DeletedRecords } from '../../src/contracts/control.ts'
 import { Errors } from '../../src/protocol/errors.ts'

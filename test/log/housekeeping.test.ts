@@ -23,6 +23,7 @@ class FakeLog implements KeptLog {
   }
 
   readonly retention = {
+    isBusy: false,
     pass: (isClockTrusted: boolean): boolean => {
       this.asked.push(isClockTrusted ? 'pass' : 'pass, untrusted')
       this.#clock.monotonic += this.costMs
@@ -115,6 +116,23 @@ describe('retention', () => {
     expect(slow[0].asked).toHaveLength(2)
     clock.advance(20)
     expect(slow[0].asked).toHaveLength(4)
+  })
+
+  test('logs that have something synced take turns, so that producers get theirs', () => {
+    const busy = addLogs(5)
+    for (const log of busy.slice(0, 3)) log.retention.isBusy = true
+    keep()
+    const asked = (): number => busy.filter(log => log.asked.length > 0).length
+    clock.advance(30 * SECOND)
+    expect(asked()).toBe(1)
+    clock.advance(19)
+    expect(asked()).toBe(1)
+    clock.advance(1)
+    expect(asked()).toBe(2)
+    clock.advance(20)
+    expect(asked()).toBe(3)
+    clock.advance(20)
+    expect(asked()).toBe(5)
   })
 
   test('thousands of logs that cost nothing are sliced too', () => {

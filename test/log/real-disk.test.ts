@@ -172,6 +172,47 @@ describe('the real disk', () => {
     expect(readFileSync(path, 'utf8')).toBe('abc')
   })
 
+  test('a touch is told of once, beyond the end and on a closed file, too', async () => {
+    const path = `${await tempDirectory()}/f`
+    const file = realDisk.open(path, 'wx')
+    file.write(Buffer.alloc(3 * 1024 * 1024), 0)
+    const touch = (position: number, bytes: number): Promise<void> =>
+      new Promise(resolve => file.startTouch(position, bytes, resolve))
+    await touch(0, 3 * 1024 * 1024)
+    await touch(1000, 2 ** 31)
+    await touch(2 ** 40, 100)
+    const before = descriptors()
+    const last = touch(0, 3 * 1024 * 1024)
+    file.close()
+    expect(descriptors()).toBe(before)
+    await last
+    await touch(0, 100)
+    await expect.poll(descriptors).toBe(before - 1)
+  })
+
+  test.skipIf(process.platform === 'win32')('large files are freed behind the back', async () => {
+    const directory = await tempDirectory()
+    const before = descriptors()
+    const paths = ['a', 'b', 'tree/c', 'tree/d'].map(name => `${directory}/${name}`)
+    realDisk.mkdir(`${directory}/tree`)
+    for (const path of paths) {
+      const file = realDisk.open(path, 'wx')
+      file.write(Buffer.alloc(5 * 1024 * 1024), 0)
+      file.close()
+    }
+    realDisk.rename(`${directory}/a`, `${directory}/b`)
+    realDisk.unlink(`${directory}/b`)
+    realDisk.removeTree(`${directory}/tree`)
+    // The names are gone at once; who holds the bytes lets go in the background.
+    expect(realDisk.list(directory)).toEqual([])
+    expect(descriptors()).toBeGreaterThan(before)
+    await expect.poll(descriptors).toBe(before)
+    realDisk.removeTree(`${directory}/tree`)
+    expect(() => realDisk.unlink(`${directory}/a`)).toThrow(
+      expect.objectContaining({ code: 'ENOENT' }),
+    )
+  })
+
   test('open modes, errors with codes, whole and short reads', async () => {
     const directory = await tempDirectory()
     const path = `${directory}/f`

@@ -257,6 +257,45 @@ describe.each<FlushPolicy>(['group-commit', 'os'])('under %s', policy => {
   })
 })
 
+test('a recovery that crashes is recovered, up to five times', () => {
+  for (let seed = 1; seed <= 150; seed++) {
+    const random = seeded(seed)
+    const life = new Life()
+    life.open()
+    life.run(20 + Math.floor(random() * 300), () => life.wander(random, 90))
+    for (let nested = 0; nested < 5; nested++) {
+      life.kit.disk.powerCut(random)
+      life.kit.disk.crashAt = life.kit.disk.operations + 1 + Math.floor(random() * 50)
+      try {
+        life.kit.open({ recover: true })
+      } catch (error) {
+        if (!(error instanceof CrashError)) throw error
+      }
+    }
+    life.isClosedClean = false
+    life.reborn(random, false)
+  }
+})
+
+test.each(['EIO', 'ENOSPC'])('any operation that fails once with %s', code => {
+  let failing = 1
+  for (; ; failing++) {
+    const life = new Life()
+    let operations = 0
+    life.kit.disk.onOperation = () => (++operations === failing ? { code } : null)
+    try {
+      life.script()
+    } catch (error) {
+      // Of a pass, told and tried again; of an open, the log stays closed.
+      if ((error as { code?: string }).code !== code) throw error
+    }
+    if (operations < failing) break
+    life.isClosedClean = false
+    life.reborn(seeded(failing), false)
+  }
+  expect(failing).toBeGreaterThan(150)
+})
+
 test('a power cut after a clean stop, which nobody notices', () => {
   for (let seed = 1; seed <= 200; seed++) {
     const random = seeded(seed)

@@ -21,8 +21,12 @@ function bar(total: number): { step(failed: number): void; stop(): void } {
   const { SingleBar, Presets } = createRequire(import.meta.url)(
     'cli-progress',
   ) as typeof import('cli-progress')
-  const format = 'seeds [{bar}] {percentage}% {value}/{total}, {failed} failed, {eta_formatted} left'
-  const drawn = new SingleBar({ stream: process.stderr, format, clearOnComplete: true }, Presets.legacy)
+  const format =
+    'seeds [{bar}] {percentage}% {value}/{total}, {failed} failed, {eta_formatted} left'
+  const drawn = new SingleBar(
+    { stream: process.stderr, format, clearOnComplete: true },
+    Presets.legacy,
+  )
   drawn.start(total, 0, { failed: 0 })
   return {
     step: failed => drawn.increment(1, { failed }),

@@ -39,7 +39,10 @@ function urlOf(file: string): string {
   return pathToFileURL(join(import.meta.dirname, '../..', file)).href
 }
 
-export function replaceOnce(source: string, { file, find, replace }: Plant['edits'][number]): string {
+export function replaceOnce(
+  source: string,
+  { file, find, replace }: Plant['edits'][number],
+): string {
   const parts = source.split(find)
   if (parts.length !== 2) {
     throw new Error(`${file} holds ${parts.length - 1} times: ${JSON.stringify(find)}`)

@@ -1,2 +1,218 @@
-export interface Plant { readonly name: string; readonly edits: readonly { readonly file: string; readonly find: string; readonly replace: string }[] }
-export const plants: readonly Plant[] = []
+/**
+ * Known bugs, each of which the simulation must catch: the mistakes of section 6 of the reliability design and of other
+ * brokers, and some of our own. `find` stands exactly once in its file.
+ */
+
+export interface Plant {
+  readonly name: string
+  /** What it does wrong. */
+  readonly why: string
+  readonly edits: readonly {
+    readonly file: string
+    readonly find: string
+    readonly replace: string
+  }[]
+}
+
+function plant(name: string, why: string, file: string, find: string, replace: string): Plant {
+  return { name, why, edits: [{ file: `workers/log/${file}`, find, replace }] }
+}
+
+export const plants: readonly Plant[] = [
+  plant(
+    'high-watermark-is-log-end',
+    'records can be read, and acks=all is answered, before the sync',
+    'offsets.ts',
+    'if (this.#readableUnflushed) this.highWatermark = logEnd\n    this.#check()',
+    'this.highWatermark = logEnd\n    this.#check()',
+  ),
+  plant(
+    'flush-covers-later-appends',
+    'a sync is taken to prove what was appended while it ran',
+    'flush-policy.ts',
+    'this.#log.offsets.flushed(this.#targetOffset)',
+    'this.#log.offsets.flushed(this.#log.offsets.logEnd)',
+  ),
+  plant(
+    'no-directory-sync',
+    'the name of a new segment is never synced',
+    'flush-policy.ts',
+    'this.#disk.startSyncDirectory(directory, this.#partDone)',
+    'this.#partDone(null)',
+  ),
+  plant(
+    'sealed-segment-unsynced',
+    'after a roll only the new segment is synced',
+    'flush-policy.ts',
+    'segment.file().startSync(this.#partDone)',
+    'if (segment !== this.#log.active) this.#partDone(null)\n        else segment.file().startSync(this.#partDone)',
+  ),
+  plant(
+    'failed-sync-retried',
+    'a sync that failed is tried again, and believed when it succeeds',
+    'flush-policy.ts',
+    'else this.#failed(failed)',
+    'else {\n        this.#state = "idle"\n        this.maybeStart()\n      }',
+  ),
+  plant(
+    'short-write-ignored',
+    'a write that took only some of the bytes counts as whole',
+    'files.ts',
+    'if (taken < view.length) writeFully(file, view.subarray(taken), at + taken)',
+    '',
+  ),
+  plant(
+    'failed-round-not-cut',
+    'what a failed write left in the file stays',
+    'segment.ts',
+    'this.#file!.truncate(this.#sizeBytes)',
+    '',
+  ),
+  plant(
+    'producers-not-rolled-back',
+    'a round that failed is remembered as appended: its retry is answered as a duplicate',
+    'appender.ts',
+    'this.#producers.rollback()',
+    'this.#producers.confirm()',
+  ),
+  plant(
+    'window-of-four',
+    'the oldest of five batches in flight is no longer recognised',
+    'producer-state.ts',
+    'if (entry.firstSequence(age) !== firstSequence) continue',
+    'if (age === 4 || entry.firstSequence(age) !== firstSequence) continue',
+  ),
+  plant(
+    'sequence-gap-accepted',
+    'a batch that skips sequences is appended',
+    'producer-state.ts',
+    'return firstSequence === expected ? Errors.NONE : Errors.OUT_OF_ORDER_SEQUENCE_NUMBER',
+    'return firstSequence >= expected ? Errors.NONE : Errors.OUT_OF_ORDER_SEQUENCE_NUMBER',
+  ),
+  plant(
+    'old-epoch-accepted',
+    'a producer that was fenced goes on',
+    'producer-state.ts',
+    'if (epoch < entry.epoch) return Errors.INVALID_PRODUCER_EPOCH',
+    'if (epoch < entry.epoch) return Errors.NONE',
+  ),
+  plant(
+    'snapshot-trusted-over-log',
+    'the producers of a window file are taken without the batches behind it',
+    'rebuild-producers.ts',
+    'replayHeaders(disk, directory, listing.log, window.offset, offset, window.producers, nowMs)',
+    '',
+  ),
+  plant(
+    'tail-not-replayed',
+    'recovery forgets the producers of the tail it scanned',
+    'recover-segment.ts',
+    'if (baseOffset >= producersAt.offset) replayBatch(cursor, producersAt.producers, nowMs)',
+    '',
+  ),
+  plant(
+    'checkpoint-before-sync',
+    'the checkpoint of a round is written when the round starts',
+    'checkpoints.ts',
+    'this.#captured = this.#encode(offset)\n    this.#capturedOffset = offset',
+    'this.#write(offset, this.#encode(offset))',
+  ),
+  plant(
+    'recovery-skips-checksums',
+    'a torn batch with a good header is kept',
+    'scan-segment.ts',
+    'cursor.crcMatches()',
+    'true',
+  ),
+  plant(
+    'recovery-drops-later-segments',
+    'after the first segment of the tail the log ends',
+    'recovery.ts',
+    'let isCut = false\n    for (let index = 0; index < tail.length; ) {',
+    'let isCut = false\n    for (let index = 0; index < tail.length; ) {\n      isCut ||= index > 0',
+  ),
+  plant(
+    'recovered-tail-unsynced',
+    'the tail is served before its copy is synced',
+    'copy-forward.ts',
+    'copy.sync()',
+    '',
+  ),
+  plant(
+    'copy-without-directory-sync',
+    'the copy of the tail may lose its name',
+    'repair.ts',
+    'if (copied.length + leftOut.length > 0) disk.syncDirectory(directory)',
+    '',
+  ),
+  plant(
+    'log-start-before-its-mark',
+    'records are gone for clients before the mark is durable',
+    'marks.ts',
+    'const open = file\n      this.#isInFlight = true\n      file.startSync(error => {\n        open.close()\n        this.#synced(written, error)\n      })',
+    'file.close()\n      this.#succeeded(written)',
+  ),
+  plant(
+    'unlink-before-log-start',
+    'segments are unlinked before the new log start is durable',
+    'retention.ts',
+    'if (logStart > offsets.logStart) {\n        this.#parts',
+    'if (logStart > offsets.logStart) {\n        offsets.logStartMoved(logStart)\n        this.sweep()\n        this.#parts',
+  ),
+  plant(
+    'unflushed-segment-deleted',
+    'retention does not wait for the flush',
+    'retention.ts',
+    'if (endOffset > recoveryPoint) break\n',
+    '',
+  ),
+  plant(
+    'failed-round-counted',
+    'the batches of a write that failed are answered as appended',
+    'appender.ts',
+    'this.#undoRound(error as Error)\n      return Errors.KAFKA_STORAGE_ERROR',
+    'this.#undoRound(error as Error)\n      return Errors.NONE',
+  ),
+  plant(
+    'swap-without-directory-sync',
+    'the segments that compaction replaces go before its decision is durable',
+    'swapper.ts',
+    'this.#sync(() => this.#decided(range, indexIntervalBytes))',
+    'this.#decided(range, indexIntervalBytes)',
+  ),
+  plant(
+    'compaction-keeps-the-oldest',
+    'of several values of a key the first one stays',
+    'compaction/key-map.ts',
+    'if (offset > this.#offsets[slot]) this.#offsets[slot] = offset',
+    '',
+  ),
+  plant(
+    'gaps-without-a-mark',
+    'files with gaps come into use before the mark that allows them',
+    'compaction/compactor.ts',
+    'await settledBy(done => log.marks.moveCleanedEnd(gapsEnd, done))',
+    '',
+  ),
+  plant(
+    'stale-index-hint',
+    'a reader that follows a position of long ago',
+    'log-reader.ts',
+    'if (this.#offsets[slot] !== offset || this.#segments[slot] !== segment) return -1',
+    'if (this.#offsets[slot] === -1 || this.#segments[slot] !== segment) return -1',
+  ),
+  plant(
+    'read-above-high-watermark',
+    'the reader serves the whole active segment',
+    'log.ts',
+    'if (segment === this.#readableSegment) return this.#readablePosition',
+    'if (segment === this.#readableSegment) return segment.sizeBytes',
+  ),
+  plant(
+    'producers-forgotten-by-wall-clock',
+    'a wall clock that jumps makes a retry a new batch',
+    'retention.ts',
+    'producers.expire(this.#events.env.clock.monotonicMs(), idleMsMax)',
+    'producers.expire(this.#events.env.clock.wallMs() - this.#openedWallMs + this.#openedMonotonicMs, idleMsMax)',
+  ),
+]

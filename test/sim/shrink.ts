@@ -1,5 +1,5 @@
 /** Makes a failing seed small: leaves out faults, crashes and operations while the same promise is still broken. */
-import { type SeedResult, runSeed } from './run-seed.ts'
+import { runSeed, type SeedResult } from './run-seed.ts'
 import { crashKinds, operations, planOf } from './swarm.ts'
 
 export interface Shrunk {

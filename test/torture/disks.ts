@@ -133,6 +133,7 @@ export const ioctlNeed = (): Need => ({
   isThere: findCommand('python3') !== null || findCommand('perl') !== null,
   missing: 'neither python3 nor perl is installed, one of which calls the ioctl of the power cut',
   cure: 'apt-get install perl-base',
+  isInstallable: true,
 })
 
 /** Node has no ioctl. The number is EXT4_IOC_SHUTDOWN, the argument EXT4_GOING_FLAGS_NOLOGFLUSH. */

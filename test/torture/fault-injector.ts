@@ -75,6 +75,7 @@ export const straceNeeds = (): readonly Need[] => [
     isThere: findCommand('strace') === null || canTrace(),
     missing: 'strace may not trace processes here',
     cure: 'run it as root, or with --cap-add=SYS_PTRACE in a container',
+    isInstallable: false,
   },
 ]
 

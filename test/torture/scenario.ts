@@ -23,6 +23,8 @@ export interface Need {
   readonly missing: string
   /** What brings it. */
   readonly cure: string
+  /** A package brings it; else it is what the machine allows. */
+  readonly isInstallable: boolean
 }
 
 export interface Scenario {
@@ -135,12 +137,14 @@ export const rootNeed = (): Need => ({
   isThere: process.platform === 'linux' && process.getuid?.() === 0,
   missing: 'mounting needs Linux and root',
   cure: 'run it as root on Linux',
+  isInstallable: false,
 })
 
 export const fileNeed = (path: string, cure: string): Need => ({
   isThere: isAccessible(path),
   missing: `${path} is missing`,
   cure,
+  isInstallable: false,
 })
 
 function isAccessible(path: string): boolean {

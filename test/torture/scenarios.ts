@@ -1,10 +1,12 @@
 /** Every scenario by name, and how one is run. */
 import { inspect } from 'node:util'
 import { diskFull } from './disk-full.ts'
+import { flips } from './flips.ts'
 import { fsyncGate } from './fsync-gate.ts'
 import { kill9 } from './kill9.ts'
 import { powerCut } from './power-cut.ts'
 import { readOnly } from './read-only.ts'
+import { removed } from './removed.ts'
 import { type RunOptions, type Scenario, TortureRun } from './scenario.ts'
 import { signals } from './signals.ts'
 import { syscalls } from './syscalls.ts'
@@ -17,6 +19,8 @@ export const scenarios: readonly Scenario[] = [
   diskFull,
   syscalls,
   readOnly,
+  removed,
+  flips,
   signals,
   workers,
 ]

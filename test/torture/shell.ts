@@ -35,5 +35,6 @@ export function commandNeed(command: string, packageName = command): Need {
     isThere: findCommand(command, searchPath) !== null,
     missing: `${command} is not installed`,
     cure: `apt-get install ${packageName}`,
+    isInstallable: true,
   }
 }

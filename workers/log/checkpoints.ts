@@ -98,9 +98,10 @@ export class Checkpoints {
     this.#write(offset, this.#encode(offset))
   }
 
-  /** The same before the log closes: an idle log has it on disk already. */
-  maybeWriteLast(offset: number): void {
+  /** The same before the log closes: an idle log has it on disk already. Returns whether it is there now. */
+  maybeWriteLast(offset: number): boolean {
     if (this.#offsets.at(-1) !== offset || this.#bytesSince > 0) this.write(offset)
+    return this.#offsets.at(-1) === offset
   }
 
   /**

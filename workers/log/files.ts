@@ -12,6 +12,8 @@
  *                         .log.torn-N     bytes cut off by recovery at position N, nothing valid in them
  *                         .log.suspect-N  the same with valid batches among them
  *                         .*.tmp      being written; removed on open
+ *     log-marks                       log start and compacted end, ours (marks.ts)
+ *     <base>-<end>.log.cleaned|swap   being written | decided, see swap.ts
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
 

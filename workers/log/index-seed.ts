@@ -3,7 +3,7 @@
  * and recovery tasks.
  *
  *   .index      | entry | entry | entry | entry | ...
- *                                   ^ last one below the proven offset: the batch there is checked, the scan starts at it
+ *                                   ^ the last one below the proven offset; the scan starts at its batch, once checked
  *
  * An index is a cache and may be anything: entries out of order, or a batch that is not what its entry says, and the
  * segment is walked from its start.

@@ -121,9 +121,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     })
     if (loaded.areMarksBad) this.marks.rewrite()
     if (loaded.newParent !== null) this.#flusher.directoryCreated(loaded.newParent)
-    for (const segment of loaded.unsynced) {
-      this.#flusher.segmentCreated(segment, segment !== this.active)
-    }
+    // What a dead owner left behind is flushed at once, whatever the policy.
+    for (const segment of loaded.unsynced) this.#flusher.segmentCreated(segment, true)
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
     this.#flusher.maybeStart()
     for (const range of loaded.rotten) this.lost(range)
@@ -288,14 +287,15 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
    * that the next open need not scan. Returns whether that worked: only then may a clean shutdown be noted.
    */
   close({ clean }: { readonly clean: boolean }): boolean {
-    const isClean = clean && this.flushBlocking()
+    let isClean = clean && this.flushBlocking()
     this.#flusher.stop()
     this.#checkpoints.stop()
     this.marks.stop()
     this.swapper.stop()
     if (isClean) {
       this.active.saveIndexes()
-      this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
+      // A full disk may refuse the note that the next start relies on.
+      isClean = this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
       this.#checkpoints.writeSnapshot(this.offsets.logEnd, this.#snapshotOffsets)
     }
     for (const segment of this.segments) segment.closeFile()

@@ -70,7 +70,7 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
     logStart: typeof marks === 'string' ? 0 : marks.logStart,
     gapsBelow: gapsBelow(marks),
   }
-  // The rename of the marks may be known to this process only: nothing goes, and nothing is served, before it is durable.
+  // The rename of the marks may be known to this process only: nothing goes or is served before it is durable.
   if (spec.recover && marks !== 'missing') disk.syncDirectory(directory)
   removeBelow(disk, directory, listing, marked.logStart)
   const loaded = listing.log.length === 0 ? createLog(spec, env, listing, marked) : null

@@ -98,12 +98,14 @@ function replayHeaders(
 ): void {
   const cursor = new BatchCursor(WINDOW_BYTES)
   for (const [index, baseOffset] of baseOffsets.entries()) {
-    if ((baseOffsets[index + 1] ?? Number.POSITIVE_INFINITY) <= from || baseOffset >= to) continue
+    // What a segment holds beyond the start of the next one is not part of the log.
+    const endOffset = baseOffsets[index + 1] ?? Number.POSITIVE_INFINITY
+    if (endOffset <= from || baseOffset >= to) continue
     const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r')
     try {
       cursor.start(file, 0, file.sizeBytes())
       while (cursor.next() === 'batch') {
-        if (cursor.baseOffset >= to) break
+        if (cursor.baseOffset >= Math.min(to, endOffset)) break
         if (cursor.baseOffset >= from) replayBatch(cursor, producers, nowMs)
       }
     } finally {

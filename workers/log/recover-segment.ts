@@ -1,5 +1,5 @@
 /**
- * Recovery's look at one segment: which of its bytes are the log's, which of those are proven, and the indexes that fit.
+ * Recovery's look at one segment: which of its bytes are the log's, which of those are proven, and fitting indexes.
  * Owner threads and recovery tasks.
  *
  *   | proven, headers believed | unproven, CRC checked |           copied forward the segment becomes two:

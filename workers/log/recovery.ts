@@ -1,6 +1,6 @@
 /**
- * What a log directory holds after an unclean stop: a scan that changes no file of the log and leaves rebuilt indexes in
- * temporary ones. Runs on an owner thread for small tails and as a task (workers/tasks/recover-segment.ts) for large
+ * What a log directory holds after an unclean stop: a scan that changes no file of the log and leaves rebuilt indexes
+ * in temporary ones. Runs on an owner thread for small tails and as a task (workers/tasks/recover-segment.ts) for large
  * ones; repair.ts then acts on the verdict.
  *
  *   segments    | proven, not looked at | proven ... | unproven, CRC checked | unproven ... |

@@ -33,8 +33,8 @@ export interface Repair {
 }
 
 /**
- * With `isPoisoned`, a sync of the last file may have failed in this process: it is not written to again, whatever is in
- * it. Throws as the disk does; the log must not be served then.
+ * With `isPoisoned`, a sync of the last file may have failed in this process: it is not written to again, whatever is
+ * in it. Throws as the disk does; the log must not be served then.
  */
 export function repairLog(
   disk: Disk,

@@ -273,6 +273,11 @@ export class Retention {
     return this.#syncsInFlight > 0
   }
 
+  /** Syncs of its, or of what it asked for, are in flight. */
+  get isBusy(): boolean {
+    return this.isSyncing || this.#parts.marks.isSyncing
+  }
+
   /** Resolves when no sync is in flight. */
   settled(): Promise<void> {
     if (!this.isSyncing) return Promise.resolve()

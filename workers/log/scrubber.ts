@@ -102,8 +102,16 @@ export class Scrubber {
   #wait(delayMs: number): void {
     if (this.#isStopped) return
     this.#cancelTimer = this.#options.clock.after(delayMs, () => {
-      void this.#slice()
+      this.#slice().catch((error: unknown) => this.#skipLog(error as Error))
     })
+  }
+
+  /** A file of the log could not even be opened, for want of descriptors perhaps: the next pass tries again. */
+  #skipLog(error: Error): void {
+    this.#options.onFailure(this.#slot, error)
+    this.#slot++
+    this.#place = null
+    this.#wait(this.#pauseMs)
   }
 
   async #slice(): Promise<void> {

@@ -2,8 +2,8 @@
  * Puts a finished `.cleaned` file in the place of the segments of its range while the log is served (swap.ts tells the
  * steps and what a crash leaves). Owner thread only; syncs are started, never awaited in place.
  *
- *   rename to .swap | sync directory | readers change over, unlink the old | sync directory | rename to .log | sync | done
- *                                   ^ decided
+ *   rename to .swap | sync directory | readers change over, unlink the old | sync directory | rename to .log | sync
+ *                                    ^ decided
  *
  * Readers use the old files up to the decision and the new one from then on, under whatever name it has. Any failure
  * takes the log offline (RELIABILITY P11): memory and disk agree up to the step that failed, and the next open does the
@@ -13,7 +13,14 @@ import type { Disk } from '../../src/contracts/disk.ts'
 import { cleanedIndexPath } from './compaction/cleaned-file.ts'
 import type { LogState } from './log-options.ts'
 import { Segment, type SegmentPaths, segmentPaths } from './segment.ts'
-import { cleanedPath, putSwapInPlace, type SwapRange, swapPath, unlinkReplaced } from './swap.ts'
+import {
+  cleanedPath,
+  putSwapInPlace,
+  type SwapRange,
+  swapFileName,
+  swapPath,
+  unlinkReplaced,
+} from './swap.ts'
 
 /** The log as its swapper sees it. */
 export interface Swapped {
@@ -48,6 +55,11 @@ export class Swapper {
    */
   start(range: SwapRange, indexIntervalBytes: number, done: SwapDone): void {
     this.#done = done
+    if (!this.#disk.exists(cleanedPath(this.#directory, range))) {
+      // Somebody removed it. Nothing has changed, so the log goes on as it is.
+      this.#finish(new Error(`${swapFileName(range, 'cleaned')} is gone`))
+      return
+    }
     this.#step(() => {
       this.#disk.rename(cleanedPath(this.#directory, range), swapPath(this.#directory, range))
       this.#sync(() => this.#decided(range, indexIntervalBytes))

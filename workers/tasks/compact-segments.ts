@@ -8,7 +8,7 @@ import {
   type CompactTaskInput,
   compactSegments,
 } from '../log/compaction/compact-segments.ts'
-import { sleepingPace } from '../log/compaction/pace.ts'
+import { sleepingPace } from '../pace.ts'
 
 export default function compact(input: CompactTaskInput): CompactionOutput {
   return compactSegments(realDisk, input, sleepingPace(input.bytesPerSecondMax))

@@ -37,7 +37,6 @@ interface InFlight {
   connection: Connection | null
 }
 
-
 export class Producer {
   readonly index: number
   readonly sent: SentBatch[] = []

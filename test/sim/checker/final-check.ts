@@ -1,5 +1,6 @@
 /** After all is healed and quiet: every partition is read through, and everything ever answered is looked for. */
 import { Errors } from '../../../src/protocol/errors.ts'
+import { batches, records } from '../../../src/protocol/records.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import { newReadResult } from '../../../workers/log/results.ts'
 import type { Simulation } from '../driver/simulation.ts'
@@ -35,6 +36,7 @@ function readThrough(sim: Simulation, model: PartitionModel, log: PartitionLog):
     return `${model.name}: all is quiet, log end ${logEnd}, high watermark ${highWatermark}`
   })
   const result = newReadResult()
+  const read = new Map<string, number>()
   let region = Buffer.allocUnsafe(16 * 1024)
   for (let offset = logStart; offset < highWatermark; ) {
     log.read(offset, region.length, region, result)
@@ -44,9 +46,19 @@ function readThrough(sim: Simulation, model: PartitionModel, log: PartitionLog):
     }
     const bytes = region.subarray(result.start, result.start + result.length)
     checkAnswer(sim, model, log, offset, { ...result, bytes })
+    for (const batch of batches(bytes)) {
+      for (const record of records(batch)) {
+        if (record.offset < logStart || record.key === null) continue
+        read.set(Buffer.from(record.key).toString('latin1'), record.offset)
+      }
+    }
+    if (result.length === 0 && model.maySkip(offset, highWatermark)) break
     demand(result.nextOffset > offset, 'poll-skip', () => `${model.name}: no way on from ${offset}`)
     offset = result.nextOffset
   }
+  if (!sim.plan.operations.has('compaction')) return
+  const wrong = model.keys.wrongAfter(read, model.entries, logStart)
+  demand(wrong === null, 'not-equal-to-model', () => `${model.name}: ${wrong}`)
 }
 
 /** Nothing is under way any more: syncs and waiting requests are gone. */

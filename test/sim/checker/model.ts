@@ -11,6 +11,7 @@ import type { PartitionLog } from '../../../workers/log/log.ts'
 import type { SentBatch } from '../actors/batches.ts'
 import { Anomaly, demand } from './anomaly.ts'
 import type { StoredBatch } from './batch-list.ts'
+import { KeyHistory } from './cleaned.ts'
 
 export interface Entry {
   readonly base: number
@@ -24,6 +25,9 @@ export class PartitionModel {
   readonly name: string
   entries: Entry[] = []
   readonly #byBase = new Map<number, Entry>()
+  readonly keys = new KeyHistory()
+  /** Below, compaction may have taken records. */
+  gapsBelow = 0
   #staged: Entry[] = []
   maybes: Entry[] = []
   /** Largest flushed end the log ever claimed. */
@@ -58,6 +62,7 @@ export class PartitionModel {
     for (const entry of this.#staged) {
       this.entries.push(entry)
       this.#byBase.set(entry.base, entry)
+      this.keys.add(entry)
       this.written = entry.last + 1
     }
     this.#staged = []
@@ -106,6 +111,7 @@ export class PartitionModel {
       })
     }
     this.highWatermark = highWatermark
+    this.gapsBelow = log.gapsBelowOffset
     this.proven = Math.max(this.proven, recoveryPoint)
     if (logStart !== this.logStart) this.#startsAt(logStart)
   }
@@ -120,6 +126,7 @@ export class PartitionModel {
     while (this.entries.length > 0 && (this.entries[0] as Entry).last < logStart) {
       const gone = this.entries.shift() as Entry
       this.#byBase.delete(gone.base)
+      gone.batch.isLostRightly = true
     }
   }
 
@@ -152,7 +159,12 @@ export class PartitionModel {
     })
     const found: Entry[] = []
     let expected = logStart
+    this.gapsBelow = log.gapsBelowOffset
     for (const batch of stored) {
+      if (batch.base > expected) {
+        found.push(...this.goneBetween(expected, batch.base))
+        if (this.maySkip(expected, batch.base)) expected = batch.base
+      }
       const isFirst = found.length === 0 && batch.base < logStart
       demand(batch.base === expected || isFirst, 'gap', () => {
         return `${name}: batch at ${batch.base}, expected ${expected}`
@@ -160,7 +172,9 @@ export class PartitionModel {
       found.push(this.#resolve(batch))
       expected = batch.last + 1
     }
-    demand(expected === logEnd, 'gap', () => `${name}: batches to ${expected}, log end ${logEnd}`)
+    const isWhole = expected === logEnd || this.maySkip(expected, logEnd)
+    if (expected < logEnd) found.push(...this.goneBetween(expected, logEnd))
+    demand(isWhole, 'gap', () => `${name}: batches to ${expected}, log end ${logEnd}`)
     this.#take(found, log)
   }
 
@@ -168,6 +182,7 @@ export class PartitionModel {
   #resolve(batch: StoredBatch): Entry {
     const entry = this.#byBase.get(batch.base)
     if (entry?.bytes.equals(batch.bytes)) return entry
+    if (entry !== undefined && this.wrongIn(entry, batch.bytes) === null) return entry
     if (batch.base < this.proven) {
       const kind = entry === undefined ? 'phantom' : 'inconsistent-offsets'
       throw new Anomaly(kind, `${this.name}: offset ${batch.base} changed`)
@@ -181,6 +196,23 @@ export class PartitionModel {
     return maybe
   }
 
+  /** What is wrong with the bytes stored or read for `entry`; null when they are right. */
+  wrongIn(entry: Entry, bytes: Buffer): string | null {
+    if (entry.bytes.equals(bytes)) return null
+    if (entry.base >= this.gapsBelow) return `batch ${entry.base} is not as it was written`
+    return this.keys.wrongIn(entry, bytes)
+  }
+
+  /** Whether compaction may have taken every record of these offsets. */
+  maySkip(from: number, to: number): boolean {
+    if (to > this.gapsBelow) return false
+    return this.goneBetween(from, to).every(entry => this.keys.allMayBeGone(entry))
+  }
+
+  goneBetween(from: number, to: number): Entry[] {
+    return this.entries.filter(({ base, last }) => last >= from && base < to)
+  }
+
   #take(found: readonly Entry[], { offsets }: PartitionLog): void {
     const { logStart, logEnd, recoveryPoint } = offsets
     const kept = new Set(found)
@@ -190,7 +222,11 @@ export class PartitionModel {
     }
     this.entries = [...found]
     this.#byBase.clear()
-    for (const entry of found) this.#byBase.set(entry.base, entry)
+    this.keys.clear()
+    for (const entry of found) {
+      this.#byBase.set(entry.base, entry)
+      this.keys.add(entry)
+    }
     this.maybes = []
     this.#staged = []
     this.written = logEnd
@@ -209,7 +245,9 @@ export class PartitionModel {
   /** What a look-up by time must find. */
   firstAtTime(timestampMs: number, highWatermark: number): Entry | undefined {
     return this.entries.find(({ last, bytes }) => {
-      return last < highWatermark && last >= this.logStart && maxTimestampAt(bytes, 0) >= timestampMs
+      return (
+        last < highWatermark && last >= this.logStart && maxTimestampAt(bytes, 0) >= timestampMs
+      )
     })
   }
 }

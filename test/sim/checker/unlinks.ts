@@ -11,8 +11,12 @@ import { durableLogStart } from './white-box.ts'
 export class UnlinkRule {
   readonly #disk: SimDisk
 
-  constructor(disk: SimDisk) {
+  /** Where the log of a directory ends: what was written behind was never counted. */
+  readonly #endOf: (directory: string) => number
+
+  constructor(disk: SimDisk, endOf: (directory: string) => number) {
     this.#disk = disk
+    this.#endOf = endOf
   }
 
   /** What is wrong with unlinking `path` now. */
@@ -25,6 +29,7 @@ export class UnlinkRule {
     const stored = [...storedBatches(node.cache.bytes)].at(-1)?.last ?? -1
     // What recovery moved into a file of its own may still lie behind.
     const end = Math.min(stored, this.#nextBase(directory, base) - 1)
+    if (base >= this.#endOf(directory)) return null
     if (end < base || node.cache.bytes.length === 0) return null
     const logStart = durableLogStart(this.#disk, directory)
     if (logStart > end || this.#isReplaced(directory, base)) return null

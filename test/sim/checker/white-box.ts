@@ -14,6 +14,8 @@ export class DurableEnd {
   #offset = 0
   #position = 0
   #segment = -1
+  /** Compaction puts another file under the same name. */
+  #node: FileNode | null = null
 
   constructor(disk: SimDisk, directory: string) {
     this.#disk = disk
@@ -42,7 +44,7 @@ export class DurableEnd {
         this.#segment = base
         this.#position = 0
       }
-      const moved = this.#walk(base, recoveryPoint)
+      const moved = this.#walk(base, recoveryPoint) || this.#skip(log)
       const at = this.#offset
       demand(moved, 'flushed-beyond-disk', () => {
         const file = `${this.#directory}/${String(base).padStart(20, '0')}.log`
@@ -51,18 +53,31 @@ export class DurableEnd {
     }
   }
 
+  /** Compaction may have taken the rest of the segment. */
+  #skip(log: PartitionLog): boolean {
+    const next = log.segments.find(({ baseOffset }) => baseOffset > this.#offset)?.baseOffset
+    if (next === undefined || next > log.gapsBelowOffset) return false
+    this.#offset = next
+    return true
+  }
+
   #walk(base: number, end: number): boolean {
     const name = `${String(base).padStart(20, '0')}.log`
     const durableName = this.#disk.directory(this.#directory).durable.get(name)
     if (durableName === undefined || !isDurable(this.#disk, this.#directory)) return false
     const node = durableName as FileNode
+    if (node !== this.#node) {
+      this.#node = node
+      this.#position = 0
+    }
     const seen = this.#disk.node(`${this.#directory}/${name}`).cache.bytes
     const durable = node.durable.bytes
     const before = this.#offset
     for (const batch of storedBatches(seen.subarray(this.#position))) {
       if (this.#offset >= end) break
       const to = this.#position + batch.bytes.length
-      const isSame = to <= durable.length && durable.subarray(this.#position, to).equals(batch.bytes)
+      const isSame =
+        to <= durable.length && durable.subarray(this.#position, to).equals(batch.bytes)
       if (!isSame) break
       this.#position = to
       this.#offset = Math.max(this.#offset, batch.last + 1)
@@ -105,4 +120,13 @@ export function durableLogStart(disk: SimDisk, directory: string): number {
   const node = disk.directory(directory).durable.get('log-marks')
   const text = node === undefined ? '' : (node as FileNode).durable.bytes.toString('latin1')
   return Number(/^log-start (\d+)$/m.exec(text)?.[1] ?? 0)
+}
+
+/** Base offset of the first segment with a durable name. */
+export function firstDurableBase(disk: SimDisk, directory: string): number {
+  let first = Number.POSITIVE_INFINITY
+  for (const name of disk.directory(directory).durable.keys()) {
+    if (/^\d{20}\.log$/.test(name)) first = Math.min(first, Number(name.slice(0, 20)))
+  }
+  return Number.isFinite(first) ? first : 0
 }

@@ -77,7 +77,7 @@ export class Broker {
 
   boot(isClean: boolean): void {
     this.#recovers = !isClean
-    for (const { place } of this.hosted) this.openLater(place.slot, !isClean, this.#copies(place))
+    for (const { place } of this.hosted) this.openLater(place.slot, !isClean, false)
   }
 
   /** What is read back after an unclean stop is not believed. Under `os` nothing was promised beyond the page cache. */
@@ -93,7 +93,8 @@ export class Broker {
     const isScanned = recover && plan.operations.has('verdict-task') && world.random.chance(0.5)
     world.after(world.random.next() * delayMs, `open ${slot}`, this.owner.life, () => {
       if (!isCurrent()) return
-      const spec = this.#spec(slot, recover, copyForward)
+      const copies = copyForward || (recover && this.#copies(this.#hosted(slot).place))
+      const spec = this.#spec(slot, recover, copies)
       const verdict = isScanned ? this.#scan(spec) : null
       if (verdict === null) {
         this.#open(spec)
@@ -277,7 +278,7 @@ export class Broker {
       if (isOffline) {
         hosted.state = 'offline'
         this.#bringBackLater(slot)
-      } else this.openLater(slot, true, this.#copies(place), 50)
+      } else this.openLater(slot, true, false, 50)
     }
   }
 
@@ -427,4 +428,3 @@ function closeClean(log: PartitionLog): boolean {
     return false
   }
 }
-

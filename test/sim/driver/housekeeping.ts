@@ -1,6 +1,7 @@
 /** The housekeeping of a simulated owner: the product's own, with tasks that run on the simulated disk. */
-import type { TaskName, TaskRunner } from '../../../src/contracts/tasks.ts'
+
 import type { ScrubInput } from '../../../src/contracts/scrub.ts'
+import type { TaskName, TaskRunner } from '../../../src/contracts/tasks.ts'
 import { ClockTrust } from '../../../workers/clock-trust.ts'
 import { Housekeeping } from '../../../workers/housekeeping.ts'
 import {

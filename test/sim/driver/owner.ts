@@ -119,7 +119,12 @@ export class SimOwner {
   }
 
   #stage(command: AppendCommand, log: PartitionLog | null): void {
-    const answer = { error: Errors.NONE as number, baseOffset: -1, endOffset: -1, isDuplicate: false }
+    const answer = {
+      error: Errors.NONE as number,
+      baseOffset: -1,
+      endOffset: -1,
+      isDuplicate: false,
+    }
     this.#staged.push({ command, answer, log })
     if (log === null) {
       answer.error = Errors.NOT_LEADER_OR_FOLLOWER

@@ -14,7 +14,7 @@ import { type Anomaly, demand } from '../checker/anomaly.ts'
 import { finalCheck } from '../checker/final-check.ts'
 import { PartitionModel } from '../checker/model.ts'
 import { UnlinkRule } from '../checker/unlinks.ts'
-import { DurableEnd, durableLogStart, storedIn } from '../checker/white-box.ts'
+import { DurableEnd, durableLogStart, firstDurableBase, storedIn } from '../checker/white-box.ts'
 import type { CrashKind, Plan } from '../swarm.ts'
 import { SimDisk } from '../world/disk.ts'
 import { Faults } from '../world/faults.ts'
@@ -74,7 +74,8 @@ export class Simulation {
     this.consumers = Array.from({ length: plan.consumerCount }, (_, i) => new Consumer(this, i))
     this.#admin = new Admin(this)
     this.world.onStep = () => this.#step()
-    const rule = new UnlinkRule(this.disk)
+    const ends = new Map(this.places.map(place => [directoryOf(place), this.models[place.slot]]))
+    const rule = new UnlinkRule(this.disk, directory => ends.get(directory)?.written ?? 0)
     this.disk.onUnlink = path => {
       // The product may catch what is thrown here.
       this.#broken ??= rule.check(path)
@@ -144,7 +145,12 @@ export class Simulation {
     if (kind === 'power-cut') this.disk.powerCut(this.random)
     else this.disk.kill()
     if (this.plan.operations.has('evict-lost-pages') && this.random.chance(0.5)) {
-      this.disk.evictLost()
+      const evicted = this.disk.evictLost()
+      for (const place of this.places) {
+        const model = this.models[place.slot] as PartitionModel
+        // A flush had failed, whether or not the log has heard of it.
+        model.isFlushFailed ||= evicted.some(path => path.startsWith(`${directoryOf(place)}/`))
+      }
     }
     for (const model of this.models) model.crashed(kind === 'power-cut')
     this.restartLater()
@@ -203,7 +209,12 @@ export class Simulation {
 
   /** DeleteRecords was answered: its mark must be on the platter. */
   marksBelow(slot: number, offset: number): void {
-    const durable = durableLogStart(this.disk, directoryOf(this.places[slot] as Place))
+    const directory = directoryOf(this.places[slot] as Place)
+    // Without a mark the log starts at its first segment.
+    const durable = Math.max(
+      durableLogStart(this.disk, directory),
+      firstDurableBase(this.disk, directory),
+    )
     demand(durable >= offset, 'wrong-answer', () => {
       return `records below ${offset} are deleted, the durable log start is ${durable}`
     })
@@ -275,4 +286,3 @@ function emptySealedFiles(): void {
   for (const stranger of strangers) sealedFiles.used(stranger)
   for (const stranger of strangers) sealedFiles.forget(stranger)
 }
-

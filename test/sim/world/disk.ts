@@ -135,10 +135,12 @@ export class SimDisk implements Disk {
     }
   }
 
-  /** After a failed sync the page cache may be dropped: programs then see what the platter has. */
-  evictLost(): void {
-    for (const { node } of this.files()) {
+  /** After a failed sync the page cache may be dropped: programs then see what the platter has. Returns of which files. */
+  evictLost(): string[] {
+    const evicted: string[] = []
+    for (const { path, node } of this.files()) {
       if (!lostPages.has(node)) continue
+      evicted.push(path)
       const size = node.cache.bytes.length
       const seen = Buffer.from(node.durable.bytes)
       node.cache.set(seen)
@@ -146,6 +148,7 @@ export class SimDisk implements Disk {
       if (node.cache.bytes.length < size) node.cache.apply({ kind: 'truncate', size })
       lostPages.delete(node)
     }
+    return evicted
   }
 
   open(path: string, mode: 'wx' | 'r+' | 'r'): DiskFile {

@@ -1,6 +1,6 @@
 /**
  * One compaction pass over the sealed segments of one log. Pool thread (workers/tasks/compact-segments.ts), or the
- * caller's in tests and simulation: a pure function of the files, which are read, to `.cleaned` files, which are written.
+ * caller's in tests and simulation: a pure function of the files that are read to the `.cleaned` files it writes.
  *
  *   offsets    start ........... dirtyStart ........ mapEnd ....... end
  *   1. read                          [ keys -> map  )                       ends early when the map is full

@@ -2,7 +2,7 @@
  * Compacts the logs of one owner thread, one at a time, the dirtiest first. Owner thread only: decides, has a task of
  * the pool do the reading and writing, and puts the result in place if the log is still the one it was made of.
  *
- *   plan -> reserve -> task writes .cleaned -> still the same log? -> log-marks say "gaps below" -> swap, swap, ... -> note
+ *   plan -> reserve -> task writes .cleaned -> still the same log? -> log-marks: gaps below -> swap, swap, ... -> note
  *
  * Swaps go in oldest first: a tombstone must not go before what it deletes. Whatever fails leaves the log as it was, or
  * partly compacted, which is right as well; the next pass begins where the last complete one ended. A log that fails is
@@ -21,6 +21,9 @@ import { dropUndecided, readDirtyStart, writeDirtyStart } from './progress.ts'
 /** From so many failures in a row on, a log counts as uncleanable. */
 export const uncleanableFrom = 3
 const RETRY_MS_MAX = 60 * 60_000
+/** A look at the logs pauses after so much time, for so long. */
+const SLICE_MS = 3
+const PAUSE_MS = 1
 
 export interface CompactedLog extends Compactable {
   readonly marks: Marks
@@ -51,6 +54,8 @@ export interface CompactorOptions<Log extends CompactedLog> {
 interface Progress {
   /** -1: not read yet. */
   dirtyStart: number
+  /** At the last look. */
+  dirtyRatio: number
   failures: number
   /** On the monotonic clock. */
   notBeforeMs: number
@@ -67,6 +72,7 @@ class Outdated extends Error {}
 export class Compactor<Log extends CompactedLog> {
   readonly #options: CompactorOptions<Log>
   readonly #progress = new WeakMap<Log, Progress>()
+  #isStopped = false
 
   constructor(options: CompactorOptions<Log>) {
     this.#options = options
@@ -74,40 +80,68 @@ export class Compactor<Log extends CompactedLog> {
 
   /** Compacts until no log is worth it. Resolves when nothing of it is under way; never rejects for a log's reasons. */
   async pass(): Promise<void> {
-    for (;;) {
-      const found = this.#options.isClockTrusted() ? this.#dirtiest() : null
+    while (!this.#isStopped) {
+      const found = this.#options.isClockTrusted() ? await this.#dirtiest() : null
       if (found === null || !(await this.#compact(found))) return
     }
   }
 
-  #dirtiest(): Candidate<Log> | null {
-    const { disk, logs, clock, onLook } = this.#options
-    let best: Candidate<Log> | null = null
-    let ratioMax = 0
-    let uncleanable = 0
+  /** The owner goes down: what a task still finds out is not wanted any more. */
+  stop(): void {
+    this.#isStopped = true
+  }
+
+  /** Looks at all logs, a few milliseconds at a time: requests come first. */
+  async #dirtiest(): Promise<Candidate<Log> | null> {
+    const { logs, clock, onLook } = this.#options
+    let best: Log | null = null
+    let [bestRatio, ratioMax, uncleanable] = [-1, 0, 0]
+    let sliceStartMs = clock.monotonicMs()
     for (const log of logs) {
-      if (log === undefined || !log.config.cleanupCompact || log.state === 'offline') continue
-      try {
-        const progress = this.#progressOf(log)
-        if (progress.failures >= uncleanableFrom) uncleanable++
-        if (progress.dirtyStart < 0) progress.dirtyStart = readDirtyStart(disk, log.directory)
-        const plan = planCompaction(log, progress.dirtyStart, clock)
-        if (plan === null) continue
-        ratioMax = Math.max(ratioMax, plan.dirtyRatio)
-        if (!plan.isDue || progress.notBeforeMs > clock.monotonicMs()) continue
-        if (best === null || plan.dirtyRatio > best.plan.dirtyRatio) best = { log, plan }
-      } catch (error) {
-        this.#failed(log, error as Error)
+      if (log === undefined || !this.#isCompacted(log)) continue
+      if (clock.monotonicMs() - sliceStartMs >= SLICE_MS) {
+        await new Promise<void>(resolve => clock.after(PAUSE_MS, resolve))
+        sliceStartMs = clock.monotonicMs()
       }
+      const isDue = this.#look(log)?.isDue === true
+      const { dirtyRatio, failures } = this.#progressOf(log)
+      if (failures >= uncleanableFrom) uncleanable++
+      ratioMax = Math.max(ratioMax, dirtyRatio)
+      if (!isDue || dirtyRatio <= bestRatio) continue
+      best = log
+      bestRatio = dirtyRatio
     }
     onLook(ratioMax, uncleanable)
-    return best
+    // Much may have changed since that log was looked at.
+    const plan = best !== null && this.#isCompacted(best) ? this.#look(best) : null
+    return best !== null && plan?.isDue === true ? { log: best, plan } : null
+  }
+
+  #isCompacted(log: Log): boolean {
+    return this.#isServed(log) && log.config.cleanupCompact && log.state !== 'offline'
+  }
+
+  /** Null when there is nothing to do in the log, or nothing shall be tried yet. */
+  #look(log: Log): CompactionPlan | null {
+    const { disk, clock } = this.#options
+    const progress = this.#progressOf(log)
+    if (progress.notBeforeMs > clock.monotonicMs()) return null
+    try {
+      if (progress.dirtyStart < 0) progress.dirtyStart = readDirtyStart(disk, log.directory)
+      const plan = planCompaction(log, progress.dirtyStart, clock)
+      progress.dirtyRatio = plan?.dirtyRatio ?? 0
+      return plan
+    } catch (error) {
+      this.#failed(log, error as Error)
+      return null
+    }
   }
 
   #progressOf(log: Log): Progress {
     let progress = this.#progress.get(log)
     if (progress === undefined) {
-      progress = { dirtyStart: -1, failures: 0, notBeforeMs: Number.NEGATIVE_INFINITY }
+      const notBeforeMs = Number.NEGATIVE_INFINITY
+      progress = { dirtyStart: -1, dirtyRatio: 0, failures: 0, notBeforeMs }
       this.#progress.set(log, progress)
     }
     return progress
@@ -189,7 +223,7 @@ export class Compactor<Log extends CompactedLog> {
   }
 
   #isServed(log: Log): boolean {
-    return this.#options.logs[log.slot] === log
+    return !this.#isStopped && this.#options.logs[log.slot] === log
   }
 
   #drop(log: Log): void {

@@ -1,0 +1,123 @@
+/** Faults that the simulation (npm run sim) found first, made small. Each names what was wrong. */
+import { expect, test } from 'vitest'
+import type { ScrubInput } from '../../src/contracts/scrub.ts'
+import { lostRange } from '../../workers/log/quarantine.ts'
+import { scrubSlice } from '../../workers/log/scrub-slice.ts'
+import { Scrubber } from '../../workers/log/scrubber.ts'
+import { expectSame, LogHarness, makeBatch } from './log-kit.ts'
+import { deleteRecords, filled } from './retention-kit.ts'
+
+const DAY = 86_400_000
+const YEARS = 1_500 * DAY
+
+test('a log start that only the page cache knows of is made durable before anything is removed', () => {
+  const kit = filled({}, 9)
+  let isAnswered = false
+  kit.log.retention.deleteRecords(4, () => {
+    isAnswered = true
+  })
+  // The new file is synced and renamed; the sync of the directory never comes.
+  kit.disk.completeSyncs(1)
+  expect(isAnswered).toBe(false)
+  kit.disk.kill()
+  kit.open({ recover: true })
+  const served = kit.log.offsets.logStart
+  expect(served).toBe(4)
+  kit.disk.powerCut(() => 0.9)
+  kit.open({ recover: true })
+  expect(kit.log.offsets.logStart).toBe(served)
+  expect(kit.readAll()).toHaveLength(5)
+})
+
+test('nothing is appended to a torn segment that ends below the log start', () => {
+  const kit = new LogHarness({ flushPolicy: 'os' }).open()
+  for (let mark = 0; mark < 9; mark++) kit.append(makeBatch({ mark }))
+  deleteRecords(kit, 7)
+  kit.settle()
+  kit.disk.syncDirectory('/data')
+  kit.disk.powerCut(() => 0.9)
+  kit.disk.setBytes(kit.path(0, 'log'), Buffer.alloc(50, 7))
+  kit.open({ recover: true })
+  expect(kit.log.offsets).toMatchObject({ logStart: 7, logEnd: 7 })
+  const batch = makeBatch({ mark: 100 })
+  kit.append(batch)
+  kit.settle()
+  expectSame(kit.readAll(), [batch])
+})
+
+test('bad bytes behind the start of the next segment are nobody’s loss', () => {
+  const kit = filled({}, 9)
+  expect(kit.closeClean()).toBe(true)
+  const first = kit.disk.bytesOf(kit.path(0, 'log'))
+  const third = kit.disk.bytesOf(kit.path(4, 'log'))
+  // As recovery leaves it when it has copied a tail into a file of its own and the cut was lost.
+  kit.disk.setBytes(kit.path(0, 'log'), Buffer.concat([first, third]))
+  kit.open()
+  const range = { startPosition: 0, endPosition: first.length, firstOffset: 0, nextOffset: -1 }
+  expect(lostRange(kit.log, kit.log.segments[0], range)).toEqual({ firstOffset: 0, nextOffset: 2 })
+})
+
+test('producers that sent while the wall clock was wrong are known when it is right again', () => {
+  const kit = new LogHarness().open()
+  const send = (baseSequence: number) =>
+    kit.append(makeBatch({ producerId: 7, producerEpoch: 0, baseSequence }))[0]
+  kit.clock.wall -= YEARS
+  send(0)
+  kit.settle()
+  kit.clock.wall += YEARS
+  kit.log.retention.expireProducers(DAY)
+  expect(send(0)).toMatchObject({ duplicate: true, baseOffset: 0 })
+  kit.clock.wall -= YEARS
+  send(1)
+  expect(kit.closeClean()).toBe(true)
+  kit.clock.wall += YEARS
+  kit.open()
+  kit.log.retention.expireProducers(DAY)
+  expect(send(1)).toMatchObject({ duplicate: true, baseOffset: 1 })
+})
+
+test('a log whose last checkpoint the disk refuses has not stopped clean', () => {
+  const kit = new LogHarness().open()
+  kit.append(makeBatch())
+  kit.settle()
+  kit.disk.onOperation = ({ kind, path }) =>
+    kind === 'create' && path.endsWith('.window') ? { code: 'ENOSPC' } : null
+  expect(kit.closeClean()).toBe(false)
+})
+
+test('a scrub that gets no descriptor goes on later', async () => {
+  const kit = filled({}, 9)
+  expect(kit.closeClean()).toBe(true)
+  kit.open()
+  const failures: Error[] = []
+  let bytes = 0
+  const logs: LogHarness['log'][] = []
+  const scrubber = new Scrubber({
+    clock: kit.clock,
+    tasks: { run: async (_, input) => scrubSlice(kit.disk, input as ScrubInput) },
+    logs,
+    intervalMs: DAY,
+    bytesPerSecondMax: 1024 * 1024,
+    onProgress: done => {
+      bytes += done
+    },
+    onFailure: (_, error) => failures.push(error),
+  })
+  const pass = async (): Promise<void> => {
+    for (let minute = 0; minute < 2 * 24 * 60; minute++) {
+      kit.clock.advance(60_000)
+      for (let turn = 0; turn < 5; turn++) await Promise.resolve()
+    }
+  }
+  scrubber.start()
+  // Nobody has asked for the sizes of its segments yet, so that a look at them opens files.
+  logs[kit.log.slot] = kit.log
+  kit.disk.onOperation = ({ kind }) => (kind === 'open' ? { code: 'EMFILE' } : null)
+  await pass()
+  expect(failures.length).toBeGreaterThan(0)
+  expect(bytes).toBe(0)
+  kit.disk.onOperation = () => null
+  await pass()
+  expect(bytes).toBeGreaterThan(0)
+  scrubber.stop()
+})
