@@ -113,7 +113,7 @@ async function prepareLogs(
   for (let index = 0; index < partitions; index++) {
     const logName = partitionDirectoryName(name, index)
     const path = join(directory, logName)
-    const marks = { logStart: logStarts.get(logName) ?? 0, cleanedEnd: 0 }
+    const marks = { logStart: logStarts.get(logName) ?? 0, cleanedEnd: Number.MAX_SAFE_INTEGER }
     await writeDurably(join(path, LOG_MARKS_FILE), encodeMarks(marks))
     const cleaned = cleanedTo.get(logName) ?? 0
     // The name of an empty file says how far compaction has come (workers/log/compaction/progress.ts).

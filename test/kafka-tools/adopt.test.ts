@@ -242,6 +242,9 @@ test('a directory of Apache Kafka, after a clean stop and after kill -9', {
   const appended = await again(data, [])
   expect(await again(data, ['--adopt', file])).toEqual(appended)
 
+  await compactFurther(data)
+  expect(ofItself).toEqual(expect.arrayContaining(await kafkaComplaints(data)))
+
   await using recovered = await adopt(killed, file)
   const found = await contents(recovered.bootstrap)
   // Compaction may have gone on between the look and the kill.
@@ -262,6 +265,30 @@ async function again(data: string, more: string[]): Promise<Map<string, string>>
   await own.close()
   expect(await broker.stop()).toBe(0)
   return found
+}
+
+/** Compaction goes on where Kafka's cleaner stopped. */
+async function compactFurther(data: string): Promise<void> {
+  const progress = () =>
+    readdirSync(join(data, 'compacted-0')).find(name => name.endsWith('.compacted'))
+  const before = progress()
+  expect(before).toMatch(/[1-9]\d*\.compacted$/)
+  const args = ['--broker-id', '1', '--set', 'log.cleaner.backoff.ms=100']
+  await using broker = await spawnBroker({ dataDirectory: data, args })
+  const input = lines(300, line => `key ${line % 10}:4 ${line}`)
+  const settings = ['-K', ':', '-X', 'batch.num.messages=20']
+  await kcat(broker.bootstrap, ['-P', '-t', 'compacted', ...settings], input)
+  await expect.poll(progress).not.toBe(before)
+  const content = await contentOf(broker.bootstrap, 'compacted')
+  const values = new Map<string, string>()
+  for (const [, key, value] of content.matchAll(/ \d+:(.*?) \d+:(.*?) $/gm)) values.set(key, value)
+  const expected = lines(10, key => `key ${key}:4 ${290 + key}`)
+  for (const pair of expected.trimEnd().split('\n')) {
+    const [key, value] = pair.split(':')
+    expect(values.get(key)).toBe(value)
+  }
+  expect(values.size).toBe(11)
+  expect(await broker.stop()).toBe(0)
 }
 
 test('refused without --adopt, with another node id, and when the file leaves out a topic', async () => {

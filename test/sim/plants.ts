@@ -62,13 +62,6 @@ export const plants: readonly Plant[] = [
     '',
   ),
   plant(
-    'failed-round-not-cut',
-    'what a failed write left in the file stays',
-    'segment.ts',
-    'this.#file!.truncate(this.#sizeBytes)',
-    '',
-  ),
-  plant(
     'producers-not-rolled-back',
     'a round that failed is remembered as appended: its retry is answered as a duplicate',
     'appender.ts',
