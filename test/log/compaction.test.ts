@@ -147,6 +147,20 @@ test('look-ups by time find records, not the places where some were', async () =
   }
 })
 
+test('the largest time of a segment is that of a record, not of a batch that was emptied', async () => {
+  const kit = compactedLog({ segmentBytesMax: 260 })
+  kit.put('x=1', { timestampMs: 3_000 })
+  kit.put('a=1', { timestampMs: 5_000, producerId: 1, producerEpoch: 0, baseSequence: 0 })
+  kit.put('a=2', { timestampMs: 1_000 })
+  kit.put('y=1', { timestampMs: 1_000 })
+  kit.idle()
+  expect(kit.log.active.baseOffset).toBe(3)
+  await kit.compact()
+  expect(pairsOf(kit.consume())).toEqual(['0:x=1', '2:a=2', '3:y=1'])
+  expect(kit.log.segments[0].indexes.maxTimestampMs).toBe(3_000)
+  expect(kit.log.findMaxTimestamp()?.baseOffset).toBe(0)
+})
+
 test('readers find the same at every moment of the swap', async () => {
   const kit = compactedLog({ segmentBytesMax: 300 })
   fill(kit, 12)

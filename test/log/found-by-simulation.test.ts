@@ -40,6 +40,7 @@ test('nothing is appended to a damaged segment that ends below the log start', (
   kit.disk.setBytes(kit.path(0, 'log'), Buffer.concat([Buffer.alloc(50, 7), bytes]))
   kit.open({ recover: true })
   expect(kit.log.offsets).toMatchObject({ logStart: 7, logEnd: 7 })
+  expect(kit.log.active.baseOffset).toBe(7)
   const batch = makeBatch({ mark: 100 })
   kit.append(batch)
   kit.settle()

@@ -84,8 +84,8 @@ export class Life {
 
   /**
    * Plays a script, word by word: `a23` a round of two batches with 2 and 3 records, `s4` four syncs end, `t` six
-   * seconds pass, `c` a clean stop and start, `k` kill -9 and a start, `o` the owner thread dies alone, `f` the next sync
-   * of records fails and the log is brought back, `n` the disk is full for one write, `i` all indexes are lost.
+   * seconds pass, `c` a clean stop and start, `k` kill -9 and a start, `o` the owner thread dies alone, `f` the next
+   * sync of records fails and the log is brought back, `n` the disk is full for one write, `i` all indexes are lost.
    */
   play(script: string): void {
     this.open(false)

@@ -62,18 +62,22 @@ async function runMany(options: Options): Promise<number> {
   const summary = { seeds: seeds.length, failed: sorted.length, events, seconds }
   if (options.isJson) {
     const failures = sorted.map(({ seed, anomaly, detail }) => ({ seed, anomaly, detail }))
-    const met = Object.fromEntries([...counts].sort())
+    const met = Object.fromEntries(byName(counts))
     process.stdout.write(`${JSON.stringify({ ...summary, failures, counts: met })}\n`)
   } else {
     for (const result of sorted) process.stdout.write(`${failureLine(result)}\n`)
     if (options.counts) {
-      for (const [what, count] of [...counts].sort()) process.stdout.write(`  ${what}: ${count}\n`)
+      for (const [what, count] of byName(counts)) process.stdout.write(`  ${what}: ${count}\n`)
     }
     const rate = Math.round(seeds.length / seconds)
     const total = `${seeds.length} seeds, ${failed.length} failed`
     process.stdout.write(`${total}, ${events} events in ${seconds.toFixed(1)} s, ${rate} seeds/s\n`)
   }
   return failed.length === 0 ? 0 : 1
+}
+
+function byName(counts: ReadonlyMap<string, number>): [string, number][] {
+  return [...counts].sort(([a], [b]) => (a < b ? -1 : 1))
 }
 
 function failureLine({ seed, anomaly, detail }: SeedResult): string {

@@ -23,7 +23,7 @@ export function plantInModules(name: string): PlantHook {
       const edits = plant.edits.filter(({ file }) => urlOf(file) === url)
       if (edits.length === 0) return loaded
       waiting.delete(url)
-      let source = String(loaded.source)
+      let source = Buffer.from(loaded.source as Uint8Array).toString()
       for (const edit of edits) source = replaceOnce(source, edit)
       return { ...loaded, source }
     },

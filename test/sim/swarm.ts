@@ -24,6 +24,7 @@ export const operations = [
   'wall-jump',
   'monotonic-jump',
   'client-timeouts',
+  'cut-connections',
   'find-by-time',
   'compressed',
   'large-batches',

@@ -4,16 +4,17 @@
  *   offline   in files of a broker that was stopped clean, before it starts again
  *   scrub     in sealed files of a running broker, which looks through all of them once a second
  *
- * No record with a bad checksum is ever served: an offset in a damaged batch is answered CORRUPT_MESSAGE, every other one
- * with its record, byte by byte.
+ * No record with a bad checksum is ever served: an offset in a damaged batch is answered CORRUPT_MESSAGE, every other
+ * one with its record, byte by byte.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { Errors } from '../../src/protocol/errors.ts'
 import { baseOffsetAt, batchBytesAt, lastOffsetAt } from '../../src/protocol/record-batch.ts'
 import type { SpawnedBroker } from '../support/spawn-broker.ts'
+import { WireClient } from '../support/wire-client.ts'
 import { Violation } from './checker.ts'
-import type { ReadPlace } from './load-reader.ts'
+import { fetchPartition, type ReadPlace } from './load-reader.ts'
 import type { Random } from './random.ts'
 import type { Scenario, TortureRun } from './scenario.ts'
 import { allProducers, Session } from './session.ts'
@@ -72,9 +73,9 @@ async function oneSet(run: TortureRun, how: 'offline' | 'scrub', cycle: number):
   if (how === 'offline') await broker.stop()
   const damaged = session.places.map(place => flipSome(directory, place, random, how === 'scrub'))
   if (how === 'offline') broker = await run.spawn(directory, { args })
-  else await untilFound(broker)
   run.add('bits flipped', damaged.flat().length)
   for (const [i, place] of session.places.entries()) {
+    if (how === 'scrub') await untilFound(broker, place, damaged[i])
     const refused = await readSurvivors(broker.bootstrap, place, corrupt)
     onlyDamaged(place, refused, damaged[i])
     run.add('offsets refused', refused.length)
@@ -138,17 +139,23 @@ function flipBit({ path, position, sizeBytes }: Batch, random: Random): void {
   }
 }
 
-/** Two whole passes: the one that runs may be past the place. */
-async function untilFound(broker: SpawnedBroker): Promise<void> {
-  const passes = async () => {
-    const text = await (await fetch(`${broker.httpUrl}/metrics`)).text()
-    return Number(/^odradek_scrub_passes_total(?:\{[^}]*\})? (\d+)/m.exec(text)?.[1] ?? 0)
+/** A pass begins every second; what this process has written is served until the scrub has seen it. */
+async function untilFound(
+  broker: SpawnedBroker,
+  place: ReadPlace,
+  damaged: readonly Batch[],
+): Promise<void> {
+  const client = await WireClient.connect(broker.bootstrap)
+  try {
+    for (const { baseOffset } of damaged) {
+      await until(`the scrub finds what is damaged at ${baseOffset}`, async () => {
+        const { errorCode } = await fetchPartition(client, place, baseOffset, 0)
+        return errorCode === Errors.CORRUPT_MESSAGE
+      })
+    }
+  } finally {
+    client.close()
   }
-  const before = await passes()
-  await until(
-    'the scrub looks through everything twice',
-    async () => (await passes()) >= before + 2,
-  )
 }
 
 function onlyDamaged(

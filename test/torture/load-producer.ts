@@ -48,6 +48,8 @@ interface LaneWork {
   readonly inFlight: Set<Batch>
   /** To be sent again, ascending; only idempotent producers have any. */
   again: Batch[]
+  /** Something was acknowledged. */
+  isKnown: boolean
   /** An error came: nothing new until all that is in flight has come back. */
   isDraining: boolean
 }
@@ -77,7 +79,7 @@ export class LoadProducer {
     this.#lanes = options.lanes.map(({ lane, checker }) => {
       checker.addLane(lane)
       const inFlight = new Set<Batch>()
-      return { lane, checker, nextSeq: 0, inFlight, again: [], isDraining: false }
+      return { lane, checker, nextSeq: 0, inFlight, again: [], isKnown: false, isDraining: false }
     })
   }
 
@@ -164,8 +166,11 @@ export class LoadProducer {
   }
 
   #nextBatch(work: LaneWork): Batch | null {
-    const { random, recordsMax } = this.#options
+    const { random, recordsMax, isIdempotent } = this.#options
     if (work.isDraining && work.inFlight.size > 0) return null
+    // The protocol lets a producer that a partition does not know begin with any sequence: the first batch goes alone,
+    // or the second one could be stored when only the first was refused.
+    if (isIdempotent && !work.isKnown && work.inFlight.size > 0) return null
     work.isDraining = false
     const again = work.again.shift()
     if (again !== undefined) return again
@@ -216,6 +221,7 @@ export class LoadProducer {
       }
       work.inFlight.delete(batch)
       if (row.errorCode === Errors.NONE) {
+        work.isKnown = true
         work.checker.acked(work.lane, batch.seq, batch.count, row.baseOffset)
       } else {
         isRefused = true

@@ -1,4 +1,4 @@
-/** Entry of `npm run torture -- NAME`: breaks a real broker on a real disk again and again, and checks what it keeps. */
+/** Entry of `npm run torture -- NAME`: breaks a real broker on a real disk, often, and checks what it keeps. */
 import { createRequire } from 'node:module'
 import { parseArgs } from 'node:util'
 import type { Scenario } from './scenario.ts'

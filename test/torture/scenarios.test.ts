@@ -1,6 +1,6 @@
 /**
- * The short form of every scenario of `npm run torture`: a few cycles against the real broker as a process, on real disks
- * where this machine allows it. Where it does not, the test is skipped with what it needs.
+ * The short form of every scenario of `npm run torture`: a few cycles against the real broker as a process, on real
+ * disks where this machine allows it. Where it does not, the test is skipped with what it needs.
  */
 import { afterAll, expect, test } from 'vitest'
 import { requireThat } from '../support/requires.ts'

@@ -41,6 +41,9 @@ export interface Report {
 export async function torture(scenario: Scenario, options: RunOptions): Promise<Report> {
   const run = await TortureRun.begin(scenario.name, options)
   const startedMs = performance.now()
+  // Disks are unmounted and brokers ended on Ctrl-C too.
+  const onInterrupt = (): void => void run.end(false).finally(() => process.exit(130))
+  process.once('SIGINT', onInterrupt)
   let violation: string | null = null
   try {
     await scenario.run(run)
@@ -48,6 +51,7 @@ export async function torture(scenario: Scenario, options: RunOptions): Promise<
     violation = inspect(error)
   } finally {
     await run.end(violation !== null)
+    process.off('SIGINT', onInterrupt)
   }
   return {
     scenario: scenario.name,

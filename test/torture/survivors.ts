@@ -1,4 +1,4 @@
-/** Reads a damaged partition offset by offset: what is served must be what was stored, what is not served must say so. */
+/** Reads a damaged partition: what is served must be what was stored, what is not served must say so. */
 import { Errors, errorName } from '../../src/protocol/errors.ts'
 import { WireClient } from '../support/wire-client.ts'
 import { Violation } from './checker.ts'

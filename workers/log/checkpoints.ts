@@ -36,6 +36,8 @@ export class Checkpoints {
   readonly #producers: ProducerState
   /** The log end when all of it is synced and nothing is staged, else -1. */
   readonly #idleEnd: () => number
+  /** Writes out the index of the segment that is written to: without it, recovery walks all of the segment. */
+  readonly #saveIndexes: () => void
   readonly #all: { bytes: number }
   /** Of the window files on disk, ascending. */
   #offsets: readonly number[]
@@ -51,6 +53,7 @@ export class Checkpoints {
     producers: ProducerState,
     windowOffsets: readonly number[],
     idleEnd: () => number,
+    saveIndexes: () => void,
   ) {
     this.#disk = env.disk
     this.#clock = env.clock
@@ -58,6 +61,7 @@ export class Checkpoints {
     this.#producers = producers
     this.#offsets = windowOffsets
     this.#idleEnd = idleEnd
+    this.#saveIndexes = saveIndexes
     this.#all = uncoveredOn(env.disk)
   }
 
@@ -144,6 +148,7 @@ export class Checkpoints {
         unlinkIfThere(this.#disk, logFilePath(this.#directory, other, 'window'))
       }
       this.#offsets = kept
+      this.#saveIndexes()
     } catch {
       // A torn file fails its checksum, and the one before it still stands.
     }

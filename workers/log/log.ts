@@ -100,6 +100,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
       loaded.producers,
       loaded.windowOffsets,
       () => this.#idleEnd(),
+      () => this.active.saveIndexes(),
     )
     if (loaded.isCheckpointDue) this.#checkpoints.write(loaded.logEndOffset)
     this.#snapshotOffsets = loaded.snapshotOffsets

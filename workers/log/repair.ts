@@ -66,7 +66,7 @@ export function repairLog(
   // Of a log that was never flushed the directory's own name is not proven either.
   if (copied.length > 0 && verdict.provenOffset <= 0) disk.syncDirectory(dirname(directory))
   for (const segment of kept) {
-    cut(disk, directory, segment, copied.includes(segment))
+    cut(disk, directory, segment, copied.includes(segment), !isPoisoned)
     putIndexesInPlace(disk, directory, segment)
   }
   return { cutBytes, copiedBytes }
@@ -76,7 +76,14 @@ function isCopied({ unprovenPosition, validBytes }: SegmentVerdict, always: bool
   return always || unprovenPosition < validBytes
 }
 
-function cut(disk: Disk, directory: string, verdict: SegmentVerdict, isCopied: boolean): void {
+/** With `isSynced` the cut is made durable: half of it, zeros in the old size, would look like rot to readers. */
+function cut(
+  disk: Disk,
+  directory: string,
+  verdict: SegmentVerdict,
+  isCopied: boolean,
+  isSynced: boolean,
+): void {
   const { baseOffset, unprovenPosition, unprovenOffset, validBytes, fileBytes } = verdict
   const isReplaced = isCopied && unprovenOffset === baseOffset
   const keptBytes = isCopied ? unprovenPosition : validBytes
@@ -84,6 +91,7 @@ function cut(disk: Disk, directory: string, verdict: SegmentVerdict, isCopied: b
   const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r+')
   try {
     file.truncate(keptBytes)
+    if (isCopied && isSynced) file.sync()
   } finally {
     file.close()
   }

@@ -8,7 +8,7 @@
 import { Errors } from '../../../src/protocol/errors.ts'
 import { demand } from '../checker/anomaly.ts'
 import { describe } from '../checker/model.ts'
-import type { ProduceAnswer } from '../driver/broker.ts'
+import type { ProduceAnswer } from '../driver/acks.ts'
 import { Connection } from '../driver/connection.ts'
 import type { Simulation } from '../driver/simulation.ts'
 import type { Random } from '../world/random.ts'
@@ -68,7 +68,7 @@ export class Producer {
     this.#slot = random.int(sim.places.length)
     this.#isIdempotent = sim.plan.operations.has('idempotent') && random.chance(0.7)
     this.#acks = random.pick(this.#isIdempotent ? [-1, -1, 1] : [-1, -1, 1, 1, 0])
-    this.#inFlightMax = random.range(1, inFlightMax)
+    this.#inFlightMax = random.pick([1, 2, inFlightMax, inFlightMax])
     this.#producerId = this.#isIdempotent ? 1_000 + index : -1
     this.#timeoutMs = random.logRange(500, 30_000)
     this.#nextSequence = this.#isIdempotent && random.chance(0.2) ? 2 ** 31 - 1 - random.int(50) : 0
@@ -97,8 +97,9 @@ export class Producer {
     const pauseMs = this.#random.next() * plan.producePauseMs
     world.after(pauseMs, `produce ${this.index}`, forever, () => {
       if (this.isQuiet) return
-      const burst = this.#random.range(1, 3)
+      const burst = this.#random.range(1, this.#inFlightMax)
       for (let i = 0; i < burst; i++) this.#sendNew()
+      this.#maybeCut()
       this.#next()
     })
   }
@@ -145,6 +146,19 @@ export class Producer {
       answer => this.#answered(entry, answer),
     )
     if (this.#acks !== 0) this.#armTimeout()
+  }
+
+  /** The network takes the connection away: what was sent may have arrived, the answers do not come. */
+  #maybeCut(): void {
+    const { world, plan } = this.#sim
+    if (!plan.operations.has('cut-connections') || !this.#random.chance(0.1)) return
+    world.after(this.#random.next() * 10, 'connection cut', forever, () => {
+      if (this.#inFlight.length === 0 || this.#connection?.isOpen !== true) return
+      world.count('connections cut')
+      this.#connection.drop()
+      for (const entry of this.#inFlight) entry.isFailed = true
+      this.#drained()
+    })
   }
 
   #connected(): Connection | null {

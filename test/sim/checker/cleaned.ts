@@ -1,6 +1,6 @@
 /**
- * What compaction may take: a record of which a newer one with the same key is in the log, and a tombstone. Batches keep
- * their offsets; what stays in one must be what was sent.
+ * What compaction may take: a record of which a newer one with the same key is in the log, and a tombstone. Batches
+ * keep their offsets; what stays in one must be what was sent.
  */
 import { records } from '../../../src/protocol/records.ts'
 import type { Entry } from './model.ts'

@@ -4,7 +4,7 @@
  *
  *   entries   | batch | batch | batch | batch | batch |   maybes: staged, failed or cut off by a crash: may be there
  *             ^ logStart         ^ proven      ^ written
- *             below `proven` nothing may change any more; up to `written` only a machine crash or a failed flush may take
+ *             below `proven` nothing may change; up to `written` only a machine crash or a failed flush may take
  */
 import { maxTimestampAt } from '../../../src/protocol/record-batch.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
@@ -82,6 +82,19 @@ export class PartitionModel {
       const kind = isDuplicate ? 'duplicate ' : ''
       return `${this.name}: ${kind}batch ${describe(batch)} answered with offset ${base}, which holds ${describeEntry(entry)}`
     })
+  }
+
+  /** A batch was refused for its sequence: it must not be one of the producer's last five, which are known. */
+  refused(batch: SentBatch): void {
+    let known = 0
+    for (let at = this.entries.length - 1; at >= 0 && known < 5; at--) {
+      const other = (this.entries[at] as Entry).batch
+      if (other.producerId !== batch.producerId) continue
+      demand(other !== batch, 'wrong-answer', () => {
+        return `${this.name}: batch ${describe(batch)} is refused and is in the log`
+      })
+      known++
+    }
   }
 
   /** Held against the open log after every event. */

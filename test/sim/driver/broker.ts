@@ -8,19 +8,14 @@ import { Errors } from '../../../src/protocol/errors.ts'
 import { PartitionLog } from '../../../workers/log/log.ts'
 import { recoverLog } from '../../../workers/log/recovery.ts'
 import type { SentBatch } from '../actors/batches.ts'
-import { Anomaly, demand } from '../checker/anomaly.ts'
-import { describe } from '../checker/model.ts'
+import { Anomaly } from '../checker/anomaly.ts'
 import { CrashError } from '../world/disk.ts'
+import { answerAppend, type ProduceAnswer, type Waiting } from './acks.ts'
 import type { Connection } from './connection.ts'
 import { simulatedTasks, startHousekeeping } from './housekeeping.ts'
-import { type AppendAnswer, type Command, type ReadAnswer, SimOwner } from './owner.ts'
+import { type Command, type ReadAnswer, SimOwner } from './owner.ts'
 import { directoryOf, type Place, topicId } from './places.ts'
 import type { Simulation } from './simulation.ts'
-
-interface Waiting {
-  readonly endOffset: number
-  readonly answer: (error: number) => void
-}
 
 interface Hosted {
   readonly place: Place
@@ -32,11 +27,6 @@ interface Hosted {
   readonly waiting: Waiting[]
   /** It went offline, or did not open, and has not come back since. */
   isFailed: boolean
-}
-
-export interface ProduceAnswer {
-  readonly error: number
-  readonly baseOffset: number
 }
 
 export class Broker {
@@ -282,7 +272,7 @@ export class Broker {
     }
   }
 
-  /** Flushes and closes all logs; `stopped` is told whether all of them closed clean, unless the process dies before. */
+  /** Flushes and closes all logs; `stopped` is told whether all closed clean, unless the process dies before. */
   stop(stopped: (isClean: boolean) => void): void {
     if (this.#stopped !== null) return
     this.#stopped = stopped
@@ -343,47 +333,11 @@ export class Broker {
       batch,
       bytes: Buffer.from(batch.bytes),
       apiVersion: 9,
-      answer: appended => this.#appended(hosted, batch, acks, appended, answer),
-    })
-  }
-
-  #appended(
-    hosted: Hosted,
-    batch: SentBatch,
-    acks: number,
-    { error, baseOffset, endOffset, isDuplicate }: AppendAnswer,
-    answer: (answer: ProduceAnswer) => void,
-  ): void {
-    const { slot } = batch
-    const log = this.owner.logs[slot]
-    if (error !== Errors.NONE || log === undefined || this.#sim.disk.crashed) {
-      const isGone = error === Errors.NONE
-      answer({ error: isGone ? Errors.NOT_LEADER_OR_FOLLOWER : error, baseOffset: -1 })
-      return
-    }
-    this.#sim.models[slot]?.acked(batch, baseOffset, isDuplicate)
-    if (acks !== -1 || log.offsets.highWatermark >= endOffset) {
-      if (acks === -1) this.#checkFirm(log, batch, endOffset)
-      answer({ error, baseOffset })
-      return
-    }
-    hosted.waiting.push({
-      endOffset,
-      answer: failure => {
-        if (failure === Errors.NONE) this.#checkFirm(log, batch, endOffset)
-        answer({ error: failure, baseOffset })
+      answer: appended => {
+        const log = this.owner.logs[batch.slot]
+        answerAppend(this.#sim, { waiting: hosted.waiting, log, batch, acks }, appended, answer)
       },
     })
-  }
-
-  /** acks=all is answered once the flushed end has passed the batch, but under `os`. */
-  #checkFirm(log: PartitionLog, batch: SentBatch, endOffset: number): void {
-    if (log.config.flushPolicy === 'os') return
-    const { recoveryPoint } = log.offsets
-    demand(endOffset <= recoveryPoint, 'ack-above-flushed', () => {
-      return `batch ${describe(batch)} to ${endOffset} acked by all, flushed is ${recoveryPoint}`
-    })
-    batch.isAckFirm = true
   }
 
   fetch(

@@ -133,6 +133,9 @@ export class SimOwner {
     const result = this.#result
     log.stage(command.bytes, command.apiVersion, result)
     answer.error = result.error
+    if (result.error === Errors.OUT_OF_ORDER_SEQUENCE_NUMBER) {
+      this.#model(command.slot).refused(command.batch)
+    }
     if (result.error !== Errors.NONE) return
     answer.baseOffset = result.baseOffset
     answer.endOffset = result.lastOffset + 1

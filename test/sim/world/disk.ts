@@ -7,24 +7,20 @@
  *   failed sync its pages count as clean and are not on the platter: no later sync writes them (RELIABILITY V3)
  */
 import type { Disk, DiskFile } from '../../../src/contracts/disk.ts'
-import {
-  applyNames,
-  DirectoryNode,
-  type FileChange,
-  FileNode,
-  type Node,
-} from '../../support/fault-disk-nodes.ts'
+import { applyNames, DirectoryNode, FileNode, type Node } from '../../support/fault-disk-nodes.ts'
 import type { Faults, Operation, OperationKind } from './faults.ts'
 import { cutFile } from './power-cut.ts'
 import type { Random } from './random.ts'
+import {
+  CrashError,
+  coded,
+  type Done,
+  lostPages,
+  resultOf,
+  SimFile,
+  shortPath,
+} from './sim-file.ts'
 import type { World } from './world.ts'
-
-/** The machine or the process is gone: whatever the program does now has no effect. */
-export class CrashError extends Error {
-  readonly code = 'ECRASH'
-}
-
-type Done = (error: Error | null) => void
 
 export class SimDisk implements Disk {
   readonly #world: World
@@ -135,7 +131,7 @@ export class SimDisk implements Disk {
     }
   }
 
-  /** After a failed sync the page cache may be dropped: programs then see what the platter has. Returns of which files. */
+  /** After a failed sync the page cache may be dropped: programs see what the platter has. Returns of which files. */
   evictLost(): string[] {
     const evicted: string[] = []
     for (const { path, node } of this.files()) {
@@ -298,112 +294,4 @@ export class SimDisk implements Disk {
   }
 }
 
-/** Files with pages that a failed sync left clean and unwritten. */
-const lostPages = new WeakSet<FileNode>()
-
-class SimFile implements DiskFile {
-  readonly path: string
-  readonly #disk: SimDisk
-  readonly #node: FileNode
-  readonly #wallMs: () => number
-  #isClosed = false
-
-  constructor(disk: SimDisk, path: string, node: FileNode, wallMs: () => number) {
-    this.#disk = disk
-    this.path = path
-    this.#node = node
-    this.#wallMs = wallMs
-  }
-
-  #ensureOpen(): void {
-    if (this.#isClosed) throw coded('EBADF', this.path)
-  }
-
-  writeGathered(views: readonly Uint8Array[], position: number): number {
-    return this.write(Buffer.concat(views), position)
-  }
-
-  write(bytes: Uint8Array, position: number): number {
-    this.#ensureOpen()
-    const short = this.#disk.operate('write', this.path, bytes.length, position)
-    const taken = Buffer.from(short < 0 ? bytes : bytes.subarray(0, short))
-    if (taken.length === 0) return 0
-    this.#node.change({ kind: 'write', position, bytes: taken })
-    this.#node.modifiedMs = this.#wallMs()
-    return taken.length
-  }
-
-  read(into: Uint8Array, position: number): number {
-    this.#ensureOpen()
-    const short = this.#disk.operate('read', this.path, into.length, position)
-    const end = position + (short < 0 ? into.length : short)
-    const bytes = this.#node.cache.bytes.subarray(position, end)
-    into.set(bytes)
-    return bytes.length
-  }
-
-  /** Everything is in memory here. */
-  startTouch(_position: number, _bytes: number, done: () => void): void {
-    queueMicrotask(done)
-  }
-
-  startSync(done: Done): void {
-    this.#ensureOpen()
-    // What is written while the sync runs is not covered by it.
-    const covered = new Set(this.#node.changes)
-    this.#disk.startSync(shortPath(this.path), () => this.#commit(covered), done)
-  }
-
-  sync(): void {
-    this.#ensureOpen()
-    this.#commit(new Set(this.#node.changes))
-  }
-
-  #commit(covered: ReadonlySet<FileChange>): void {
-    const error = resultOf(() => this.#disk.operate('sync', this.path))
-    if (error instanceof CrashError) throw error
-    const node = this.#node
-    const rest: FileChange[] = []
-    for (const change of node.changes) {
-      if (!covered.has(change)) rest.push(change)
-      else if (error === null) node.durable.apply(change)
-    }
-    node.changes = rest
-    if (error === null) return
-    lostPages.add(node)
-    throw error
-  }
-
-  truncate(sizeBytes: number): void {
-    this.#ensureOpen()
-    this.#disk.operate('truncate', this.path, 0, sizeBytes)
-    this.#node.change({ kind: 'truncate', size: sizeBytes })
-    this.#node.modifiedMs = this.#wallMs()
-  }
-
-  sizeBytes(): number {
-    this.#ensureOpen()
-    return this.#node.cache.bytes.length
-  }
-
-  close(): void {
-    this.#isClosed = true
-  }
-}
-
-function resultOf(work: () => void): Error | null {
-  try {
-    work()
-    return null
-  } catch (error) {
-    return error as Error
-  }
-}
-
-export function shortPath(path: string): string {
-  return path.replace('/data/', '').replace(/0{10,}(?=\d)/g, '..')
-}
-
-function coded(code: string, message: string): Error {
-  return Object.assign(new Error(`${code}: ${message}`), { code })
-}
+export { CrashError, shortPath } from './sim-file.ts'

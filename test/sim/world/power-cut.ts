@@ -1,7 +1,7 @@
 /**
  * What a power cut leaves of a file: the kernel writes dirty sectors back when it likes, and the size when it likes.
  *
- *   sector   as it was after some of its unsynced writes: none, the first few, all. Never a later without an earlier one
+ *   sector   as it was after some of its unsynced writes: none, the first few, all; never a later without an earlier
  *   size     as it was after some of the changes: shorter than the data, or longer and zeros where no data came
  */
 import type { FileChange, FileNode } from '../../support/fault-disk-nodes.ts'
