@@ -1,6 +1,6 @@
 /**
- * The one piscina pool of the process: stateless CPU jobs (recovery scans, compaction, scrub, decoding) whose code is
- * in workers/tasks. Dispatcher thread.
+ * Stateless CPU jobs (recovery scans, compaction, scrub, decoding) whose code is in workers/tasks, run by piscina: one
+ * pool of threads for what somebody waits for, one for what goes on in the background. Dispatcher thread.
  *
  * Nothing is loaded or started before the first task, and idle threads end, so a broker that never needs it pays
  * nothing. `atomics` is 'disabled': with piscina's default an idle worker blocks in Atomics.wait, and its timers and
@@ -23,6 +23,8 @@ export interface TaskPoolOptions {
 export interface RunOptions {
   /** Aborting ends the thread that runs the task; the run rejects with an AbortError. */
   readonly signal?: AbortSignal
+  /** Nobody waits for it: it gets threads of its own, which may make themselves less urgent for good. */
+  readonly isBackground?: boolean
 }
 
 /** One for what somebody waits for, one for what goes on in the background. */
@@ -35,7 +37,8 @@ export class TaskPool {
   readonly threadsMax: number
   readonly #idleTimeoutMs: number
   readonly #heapMbMax: number
-  #pool: Promise<Piscina> | null = null
+  #foreground: Promise<Piscina> | null = null
+  #background: Promise<Piscina> | null = null
   #closed = false
 
   constructor(options: TaskPoolOptions = {}) {
@@ -47,7 +50,7 @@ export class TaskPool {
 
   /** True once a task has been run: the pool's code is loaded. */
   get started(): boolean {
-    return this.#pool !== null
+    return this.#foreground !== null || this.#background !== null
   }
 
   /**
@@ -58,8 +61,7 @@ export class TaskPool {
    */
   async run<T>(task: WorkerName | URL, input: unknown, options: RunOptions = {}): Promise<T> {
     if (this.#closed) throw new Error('the task pool is closed')
-    this.#pool ??= this.#start()
-    const pool = await this.#pool
+    const pool = await this.#poolFor(options)
     const filename = (typeof task === 'string' ? workerUrl(task) : task).href
     const result: T = await pool.run(input, { filename, name: 'default', signal: options.signal })
     return result
@@ -68,9 +70,19 @@ export class TaskPool {
   /** Ends all threads at once and waits for their exit. Tasks that still run reject. */
   async close(): Promise<void> {
     this.#closed = true
-    if (this.#pool === null) return
-    const pool = await this.#pool
-    await pool.destroy()
+    for (const started of [this.#foreground, this.#background]) {
+      const pool = await started
+      await pool?.destroy()
+    }
+  }
+
+  #poolFor({ isBackground }: RunOptions): Promise<Piscina> {
+    if (isBackground === true) {
+      this.#background ??= this.#start()
+      return this.#background
+    }
+    this.#foreground ??= this.#start()
+    return this.#foreground
   }
 
   async #start(): Promise<Piscina> {

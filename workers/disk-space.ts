@@ -31,6 +31,12 @@ export interface DiskSpaceOptions {
   onRoom(): void
 }
 
+/** The part of the disk that `directory` lies on which producers may not touch. Throws as the disk does. */
+export function reserveBytesOf(disk: Disk, directory: string, configuredBytes: number): number {
+  if (configuredBytes >= 0) return configuredBytes
+  return Math.min(reserveBytesMax, reservePart * disk.totalBytes(directory))
+}
+
 export class DiskSpace {
   readonly #options: DiskSpaceOptions
   /** True while nobody but the broker itself may append. */
@@ -61,10 +67,11 @@ export class DiskSpace {
     let reserveBytes: number
     try {
       freeBytes = disk.freeBytes(directory)
-      reserveBytes = this.#reserveBytes()
+      reserveBytes = reserveBytesOf(disk, directory, this.#options.reserveBytes)
     } catch {
       // Nothing is known: the writes themselves will tell.
       this.#bytesToLook = stepBytesMax
+      if (this.isFull) this.#lookLater()
       return
     }
     const headroomBytes = freeBytes - reserveBytes
@@ -75,12 +82,6 @@ export class DiskSpace {
     if (isFull === this.isFull) return
     this.isFull = isFull
     this.#options.onChange(isFull, freeBytes)
-  }
-
-  #reserveBytes(): number {
-    const { disk, directory, reserveBytes } = this.#options
-    if (reserveBytes >= 0) return reserveBytes
-    return Math.min(reserveBytesMax, reservePart * disk.totalBytes(directory))
   }
 
   #lookLater(): void {

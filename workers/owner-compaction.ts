@@ -1,6 +1,7 @@
 /** Wires the compaction of one owner thread to its logs, its metrics and the broker's log lines. */
 import type { OwnerBoot } from '../src/contracts/owner-boot.ts'
 import { Metric } from '../src/metrics.ts'
+import { reserveBytesOf } from './disk-space.ts'
 import { Compactor } from './log/compaction/compactor.ts'
 import type { PartitionLog } from './log/log.ts'
 import type { OwnerLoop } from './owner-loop.ts'
@@ -21,6 +22,7 @@ export function ownerCompaction(
     backoffMs: settings.cleanerBackoffMs,
     mapBytes: settings.cleanerMapBytes,
     bytesPerSecondMax: settings.cleanerBytesPerSecondMax,
+    reserveBytes: () => reserveBytesOf(disk, settings.dataDirectory, settings.diskReserveBytes),
     isClockTrusted,
     onPass(_, output) {
       metrics.add(Metric.compactions, 1)

@@ -33,6 +33,11 @@ import { Publisher } from './publisher.ts'
 const roundCommandsMax = 512
 const roundBytesMax = 4 * 1024 * 1024
 
+/** A round ends after so long, too, where a topic's configs demand that batches are decompressed. */
+const roundMs = 20
+/** Commands between two looks at the clock. */
+const clockMask = 3
+
 /**
  * After work an owner looks for more for this long before it sleeps: about what waking a sleeping thread costs both
  * sides, so it loses at most that once per pause, and under load nobody pays for wake-ups.
@@ -185,7 +190,9 @@ export class OwnerLoop {
     const command = this.#command
     let count = 0
     let bytes = 0
+    const untilMs = performance.now() + roundMs
     while (count < roundCommandsMax && bytes < roundBytesMax) {
+      if ((count & clockMask) === clockMask && performance.now() >= untilMs) break
       const at = commands.peek()
       if (at === -1) break
       readCommand(commands.words, at, command)

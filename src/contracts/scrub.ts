@@ -1,4 +1,4 @@
-/** Input and result of the task that computes checksums of stored batches (workers/tasks/scrub-segment.ts). Types only. */
+/** Input and result of the task that checks stored batches (workers/tasks/scrub-segment.ts). Types only. */
 import type { RottenRange } from './control.ts'
 
 export interface ScrubInput {

@@ -3,7 +3,10 @@ import type { OpenedPartition, PartitionPlace } from '../contracts/control.ts'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { Logger } from '../log.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
+import { emptyOffsetView, type OffsetTable } from './offset-table.ts'
 import type { Partition } from './partition.ts'
+
+const view = emptyOffsetView()
 
 export interface Hosted {
   readonly partition: Partition
@@ -14,6 +17,8 @@ export interface Hosted {
   recoveryPoint: number
   /** Flushed by this process: no recovery may end below. -1 before the first open. */
   flushedOffset: number
+  /** A high watermark up to here says nothing about the disk: it was moved under flush.policy `os`. */
+  unflushedBelow: number
   /** As last seen; 0 before the first open. */
   logStart: number
   /** The try to bring it back that is under way. */
@@ -43,6 +48,14 @@ export function noteFlushed(hosted: Hosted, offset: number): void {
   hosted.flushedOffset = offset
 }
 
+/** As the offset table knows it. The table outlives the owner: what was flushed need not be scanned again. */
+export function noteSeen(hosted: Hosted, offsets: OffsetTable): void {
+  const { slot, generation } = hosted.partition
+  if (!offsets.read(slot, generation, view)) return
+  hosted.logStart = view.logStart
+  if (view.highWatermark > hosted.unflushedBelow) noteFlushed(hosted, view.highWatermark)
+}
+
 /** Resolves when nobody tries any more to bring one of them back. */
 export async function triesEnded(all: Iterable<Hosted>): Promise<void> {
   for (const { recovery } of all) await recovery
@@ -55,7 +68,8 @@ export function newHosted(
   directory: string,
   recoveryPoint: number,
 ): Hosted {
-  const offsets = { recoveryPoint, flushedOffset: -1, logStart: 0 }
+  const unflushedBelow = Number.POSITIVE_INFINITY
+  const offsets = { recoveryPoint, flushedOffset: -1, unflushedBelow, logStart: 0 }
   const rest = { recovery: null, failedGeneration: -1 }
   return { partition, topicId: topic.id, directory, config: topic.config, ...offsets, ...rest }
 }

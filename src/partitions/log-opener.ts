@@ -5,6 +5,7 @@
  *   open() open() open() ── one microtask later ──▶ scans of this owner's tails ──▶ openPartitions, 16 a call
  */
 import type { OpenedPartition, PartitionSpec, RecoveryVerdict } from '../contracts/control.ts'
+import type { LogConfig } from '../contracts/log-config.ts'
 import type { Logger } from '../log.ts'
 import { type Hosted, nameOf, notOpened, placeOf } from './hosted.ts'
 import type { Owner } from './owner.ts'
@@ -19,8 +20,8 @@ export interface OpenerOptions {
   readonly log: Logger
   /** Why nothing may be opened; null when all is well. */
   refusal(): string | null
-  /** What became of a log; not called when its partition got a newer generation meanwhile. */
-  settle(hosted: Hosted, result: OpenedPartition): void
+  /** What became of a log, opened with `config`; not called when its partition got a newer generation meanwhile. */
+  settle(hosted: Hosted, result: OpenedPartition, config: LogConfig): void
 }
 
 export class LogOpener {
@@ -78,7 +79,8 @@ export class LogOpener {
       if (results === null && owner.alive) return
       for (const [i, hosted] of part.entries()) {
         const down = notOpened(hosted.partition.slot, `owner thread ${ownerIndex} is down`)
-        if (isCurrent(hosted)) this.#options.settle(hosted, results?.[i] ?? down)
+        const { config } = specs.get(hosted) as PartitionSpec
+        if (isCurrent(hosted)) this.#options.settle(hosted, results?.[i] ?? down, config)
       }
     }
   }

@@ -54,7 +54,7 @@ export class OfflinePartitions {
 
   /** Why it is offline; null when it is not. */
   reasonOf(hosted: Hosted): string | null {
-    return this.#reasons.get(hosted) ?? this.#directoryReason
+    return this.#reasons.get(hosted) ?? null
   }
 
   /** The log was open and failed: nothing is written to its files any more. */

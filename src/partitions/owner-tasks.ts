@@ -36,7 +36,7 @@ export class OwnerTasks {
     await this.#turn()
     try {
       signal.throwIfAborted()
-      return await this.#pool.run(`tasks/${task}`, input, { signal })
+      return await this.#pool.run(`tasks/${task}`, input, { signal, isBackground: true })
     } finally {
       this.#running--
       this.#beginMore()

@@ -23,6 +23,7 @@ import {
   nameOf,
   newHosted,
   noteFlushed,
+  noteSeen,
   notOpened,
   triesEnded,
   warnIfUnflushed,
@@ -86,7 +87,7 @@ export class ThreadedPartitionHost implements PartitionHost {
       scans: options.scans,
       log: options.log,
       refusal: () => this.offline.directoryReason,
-      settle: (hosted, result) => this.#settle(hosted, result),
+      settle: (hosted, result, config) => this.#settle(hosted, result, config),
     })
     this.#bringBackPort = {
       owners: this.owners,
@@ -183,16 +184,20 @@ export class ThreadedPartitionHost implements PartitionHost {
   async applyConfig(partitions: readonly Partition[], config: TopicLogSettings): Promise<void> {
     const [first] = partitions
     if (first !== undefined) warnIfUnflushed(this.#options.log, first.topic, config)
+    const hosted = partitions.map(({ slot }) => this.#hosted.get(slot)).filter(one => !!one)
     // All of them first: an owner that dies meanwhile reopens its logs with the new config.
-    for (const { slot } of partitions) {
-      const hosted = this.#hosted.get(slot)
-      if (hosted !== undefined) hosted.config = config
-    }
-    const calls = partitions.map(({ slot, ownerIndex }) => {
-      const owner = this.owners[ownerIndex] as Owner
-      return owner.call(control => control.applyConfig(slot, config))
-    })
-    await Promise.all(calls)
+    for (const one of hosted) one.config = config
+    await Promise.all(hosted.map(one => this.#tellConfig(one)))
+  }
+
+  async #tellConfig(hosted: Hosted): Promise<void> {
+    const { config } = hosted
+    const { slot, generation, ownerIndex } = hosted.partition
+    const { offsets } = this.#options.dispatcher
+    if (config.flushPolicy === 'os') hosted.unflushedBelow = Number.POSITIVE_INFINITY
+    await this.owners[ownerIndex].call(control => control.applyConfig(slot, config))
+    if (config.flushPolicy === 'os' || hosted.unflushedBelow < Number.POSITIVE_INFINITY) return
+    if (offsets.read(slot, generation, view)) hosted.unflushedBelow = view.highWatermark
   }
 
   /** What became of it is unknown when the owner dies over it: the log start is where the log says after that. */
@@ -211,7 +216,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     const points = []
     for (const hosted of this.#hosted.values()) {
       const { partition } = hosted
-      this.#noteFlushedEnd(hosted)
+      noteSeen(hosted, this.#options.dispatcher.offsets)
       if (partition.state === 'closed') continue
       const { topic, index } = partition
       const { recoveryPoint, logStart } = hosted
@@ -249,7 +254,7 @@ export class ThreadedPartitionHost implements PartitionHost {
 
   #broughtBack(hosted: Hosted, spec: PartitionSpec, result: OpenedPartition): void {
     hosted.partition.generation = spec.generation
-    this.#settle(hosted, result)
+    this.#settle(hosted, result, spec.config)
     // Those that wait for the log of before look again.
     this.#options.dispatcher.purgatory.failed(spec.slot, Errors.NOT_LEADER_OR_FOLLOWER)
   }
@@ -305,10 +310,16 @@ export class ThreadedPartitionHost implements PartitionHost {
     return this.#generation
   }
 
-  #settle(hosted: Hosted, result: OpenedPartition): void {
+  #settle(hosted: Hosted, result: OpenedPartition, config: LogConfig): void {
     hosted.partition.state = result.error === null ? 'online' : 'offline'
-    if (result.error === null) this.#noteOpened(hosted, result)
-    else this.offline.notOpened(hosted, result.error)
+    if (result.error !== null) {
+      this.offline.notOpened(hosted, result.error)
+      return
+    }
+    hosted.unflushedBelow = config.flushPolicy === 'os' ? Number.POSITIVE_INFINITY : -1
+    this.#noteOpened(hosted, result)
+    // It was changed while the log was being opened. An owner that dies over it opens the log once more.
+    if (config !== hosted.config) void this.#tellConfig(hosted).catch(() => {})
   }
 
   #noteOpened(hosted: Hosted, result: OpenedPartition): void {
@@ -354,7 +365,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     )
     const lost: Hosted[] = []
     for (const hosted of mine) {
-      this.#noteFlushedEnd(hosted)
+      noteSeen(hosted, dispatcher.offsets)
       const isOffline = givenUp || this.#hasFailed(hosted)
       this.#fence(hosted.partition, isOffline ? 'offline' : 'opening')
       if (givenUp) this.offline.stillOffline(hosted, `owner thread ${owner.index} is down`)
@@ -385,13 +396,5 @@ export class ThreadedPartitionHost implements PartitionHost {
     const { recoveryPoint } = hosted
     this.#logFailed(slot, generation, { reason, isDiskFailure: true, recoveryPoint })
     return true
-  }
-
-  /** The table outlives the thread: what was flushed need not be scanned again. Under `os` nothing is proven. */
-  #noteFlushedEnd(hosted: Hosted): void {
-    const { slot, generation } = hosted.partition
-    if (!this.#options.dispatcher.offsets.read(slot, generation, view)) return
-    hosted.logStart = view.logStart
-    if (hosted.config.flushPolicy !== 'os') noteFlushed(hosted, view.highWatermark)
   }
 }

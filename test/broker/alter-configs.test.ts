@@ -1,5 +1,5 @@
 /** Configs changed over the wire act on running logs at once, and after a restart. */
-import { readdir } from 'node:fs/promises'
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Broker } from '../../src/broker.ts'
@@ -198,4 +198,39 @@ test('what was changed is in force after a restart, and on owners that died', as
   } finally {
     await second.close()
   }
+})
+
+test('what os made readable does not count as flushed when the policy changes', async () => {
+  const dataDirectory = await tempDirectory()
+  const broker = await testBroker({ dataDirectory })
+  const client = await connect(broker)
+  const topic = await createTopic(client, { configs: { 'flush.policy': 'os' } })
+  await store(client, topic, batchOf(['a', 'b', 'c']))
+  const never = { 'flush.messages': '1000000', 'flush.ms': '3600000' }
+  const row = await alter(client, topic, { 'flush.policy': 'interval', ...never })
+  expect(row.errorCode).toBe(Errors.NONE)
+  const points = async (): Promise<string> => {
+    await broker.parts.host.saveCheckpoint()
+    return await readFile(join(dataDirectory, 'recovery-point-offset-checkpoint'), 'latin1')
+  }
+  expect(await points()).not.toContain(topic)
+  expect((await alter(client, topic, { 'flush.policy': 'group-commit' })).errorCode).toBe(0)
+  await store(client, topic, batchOf(['d']))
+  expect(await points()).toContain(`${topic} 0 4\n`)
+})
+
+test('a change while a partition is being opened anew counts', async () => {
+  const broker = await testBroker()
+  const client = await connect(broker)
+  const topic = await createTopic(client)
+  await store(client, topic, batchOf(['before']))
+  const { host, services } = broker.parts
+  const found = services.topics.get(topic)!
+  const [partition] = found.partitions
+  await host.owners[partition.ownerIndex].terminate()
+  await expect.poll(() => partition.state, { interval: 0 }).toBe('opening')
+  await host.applyConfig(found.partitions, { ...found.log, batchBytesMax: 200 })
+  await expect.poll(() => partition.state, { timeout: 20_000 }).toBe('online')
+  const refused = await produce(client, topic, batchOf(['x'.repeat(300)]))
+  expect(refused.errorCode).toBe(Errors.MESSAGE_TOO_LARGE)
 })

@@ -108,7 +108,10 @@ describe.each(['direct', 'copy'] as const)('frames beyond the arena, %s path', r
     await Promise.all(answers)
     expect(count(broker, labelled('mutes', 'arena'))).toBeGreaterThan(0)
     for (const [partition, sent] of batches.entries()) {
-      const rows = sent.map((_, offset) => fetchRow(setUp, topic, { partition, offset }))
+      // Answered before they were flushed, the last ones may not be readable yet.
+      const rows = sent.map((_, offset) =>
+        fetchRow(setUp, topic, { partition, offset, maxWaitMs: 30_000 }),
+      )
       // What stands behind the batch at the offset comes along.
       const found = (await Promise.all(rows)).map(({ records }, k) =>
         digest(records?.subarray(61, sent[k]?.length) ?? null),

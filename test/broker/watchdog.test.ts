@@ -6,6 +6,8 @@ import { setEnvironmentData } from 'node:worker_threads'
 import { afterAll, expect, test } from 'vitest'
 import type { Broker } from '../../src/broker.ts'
 import { Errors } from '../../src/protocol/errors.ts'
+import { Produce } from '../../src/protocol/messages/produce.ts'
+import { encodeBatch } from '../../src/protocol/record-batch.ts'
 import { Break, breakWords } from './break-owner.ts'
 import { diskFaults, faultyOwners } from './disk-faults.ts'
 import { batchOf, connect, createTopic, produce, readAll, store, testBroker } from './fixture.ts'
@@ -68,3 +70,26 @@ test('an owner that sleeps is left alone', async () => {
   await store(client, topic, batchOf(['awake']))
   expect(restarts(broker)).toBe(0)
 })
+
+test('batches that swell when they are looked into make rounds short, not the thread stuck', async () => {
+  const broker = await testBroker({ watchdogMs, workers: 1 })
+  const client = await connect(broker)
+  const partitions = 80
+  const topic = await createTopic(client, { partitions, configs: { 'cleanup.policy': 'compact' } })
+  const value = Buffer.alloc(15 * 1024 * 1024)
+  const records = encodeBatch({ records: [{ key: Buffer.from('k'), value }], codec: 'zstd' })
+  const { responses } = await client.request(Produce, 11, {
+    transactionalId: null,
+    acks: 1,
+    timeoutMs: 60_000,
+    topicData: [
+      {
+        name: topic,
+        partitionData: Array.from({ length: partitions }, (_, index) => ({ index, records })),
+      },
+    ],
+  })
+  const codes = responses[0].partitionResponses.map(({ errorCode }) => errorCode)
+  expect(new Set(codes)).toEqual(new Set([Errors.NONE]))
+  expect(restarts(broker)).toBe(0)
+}, 60_000)

@@ -1,5 +1,6 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
+import { getPriority } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { TaskPool, type TaskPoolOptions } from '../../src/task-pool.ts'
@@ -33,6 +34,20 @@ describe('task pool', () => {
     expect(await pool.run<Squared>(task('square'), { n: 12 })).toMatchObject({ square: 144 })
     expect(pool.started).toBe(true)
   })
+
+  test.skipIf(process.platform !== 'linux')(
+    'what makes itself less urgent in the background takes nobody along',
+    async () => {
+      const pool = startPool()
+      const usual = await pool.run<number>(task('niceness'), { yields: false })
+      const background = { isBackground: true }
+      const nicer = await pool.run<number>(task('niceness'), { yields: true }, background)
+      expect(nicer).toBeGreaterThan(usual)
+      expect(await pool.run(task('niceness'), { yields: false }, background)).toBe(nicer)
+      expect(await pool.run(task('niceness'), { yields: false })).toBe(usual)
+      expect(getPriority()).toBe(usual)
+    },
+  )
 
   test('closing a pool that never ran loads nothing, and a closed pool refuses tasks', async () => {
     const pool = new TaskPool()

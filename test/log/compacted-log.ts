@@ -25,6 +25,7 @@ export class CompactedLog extends LogHarness {
   readonly troubles: { readonly message: string; readonly retryMs: number }[] = []
   looks: { ratio: number; uncleanable: number } = { ratio: -1, uncleanable: -1 }
   isClockTrusted = true
+  reserveBytes = 0
   /** Runs when the task is done and its result is not looked at yet. */
   afterTask: () => void = () => {}
   readonly compactor: Compactor<PartitionLog>
@@ -50,6 +51,7 @@ export class CompactedLog extends LogHarness {
       backoffMs: 1_000,
       mapBytes,
       bytesPerSecondMax: Number.POSITIVE_INFINITY,
+      reserveBytes: () => this.reserveBytes,
       isClockTrusted: () => this.isClockTrusted,
       onPass: (_, output) => this.passes.push(output),
       onFailure: (_, { message }, retryMs) => this.troubles.push({ message, retryMs }),

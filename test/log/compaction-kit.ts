@@ -119,6 +119,7 @@ export class SegmentPile {
       indexBytesMax: 10 * 1024 * 1024,
       indexIntervalBytes: 4096,
       remembered: new Float64Array(),
+      reserveBytes: 0,
       ...options,
     }
   }

@@ -202,11 +202,46 @@ describe('a pass that fails', () => {
     expect(kit.log.state).toBe('online')
   })
 
-  test('for want of room is not begun', async () => {
+  test('for want of room changes nothing', async () => {
     const kit = filled()
-    kit.disk.free = 1_000
+    const names = kit.names()
+    kit.disk.free = 10_000
+    kit.reserveBytes = 9_900
     await kit.compact()
-    expect(kit.troubles[0].message).toContain('1000 are free')
+    expect(kit.troubles[0].message).toContain('more bytes of the disk would have to be free')
+    expect(kit.names()).toEqual(names)
+  })
+
+  test('is none where only a part of the log has room: it goes on when that is in place', async () => {
+    const kit = new CompactedLog().open()
+    for (let round = 0; round < 20; round++) kit.put(`k${round}=${'x'.repeat(40)} a=${round}`)
+    kit.idle()
+    const before = kit.consume()
+    const active = kit.log.active.baseOffset
+    const used = (): number =>
+      kit
+        .names()
+        .reduce((sum, name) => sum + kit.disk.bytesOf(`${kit.log.directory}/${name}`).length, 0)
+    kit.reserveBytes = 10_000
+    // A copy of two segments, and what lies beside the records.
+    const capacity = used() + kit.reserveBytes + 1_200
+    let freeMin = Number.POSITIVE_INFINITY
+    Object.defineProperty(kit.disk, 'free', {
+      get: () => {
+        freeMin = Math.min(freeMin, capacity - used())
+        return capacity - used()
+      },
+    })
+    await kit.compact(() => void kit.disk.free)
+    expect(kit.troubles).toEqual([])
+    expect(kit.passes.length).toBeGreaterThan(1)
+    expect(freeMin).toBeGreaterThan(kit.reserveBytes)
+    const sealed = before.filter(({ offset }) => offset < active)
+    const newest = new Map(sealed.map(record => [record.key, record]))
+    expect(kit.consume().filter(({ offset }) => offset < active)).toEqual(
+      sealed.filter(record => newest.get(record.key) === record),
+    )
+    expect(kit.leftovers()).toEqual([])
   })
 
   test.each(['sync', 'rename', 'unlink'])('in a swap (%s) takes the log offline', async kind => {

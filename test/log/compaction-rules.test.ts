@@ -150,6 +150,25 @@ describe('tombstones', () => {
     expect(pairsOf(pile.records())).toEqual(['0:a', '1:z=1'])
   })
 
+  test.each([
+    ['of a transaction', 0x10],
+    ['that cannot be read', 0x07],
+  ])('stay while older records of their key may lie in a batch %s', (_, bits) => {
+    const unseen = batchOf('a=1')
+    unseen[22] |= bits
+    const pile = new SegmentPile().addBytes([sealed(unseen)]).add({ records: updates('a', 'b') })
+    pile.compact()
+    pile.nowMs += 10_000
+    pile.add({ records: updates('z=1') }).compact()
+    expect(
+      pile
+        .batches()
+        .slice(1)
+        .flatMap(plainRecords)
+        .map(({ key }) => key),
+    ).toEqual(['a', 'b', 'z'])
+  })
+
   test('of the broker`s own time keep it', () => {
     const batch = encodeBatch({ records: updates('a', 'b=1', 'c=1'), timestampMs: 7 })
     stampLogAppendTime(batch, 4_000)
@@ -179,6 +198,21 @@ test('an empty batch keeps what its producer is known by', () => {
   expect(recordCountAt(last, 0)).toBe(2)
   pile.add({ records: updates('z=1') }).compact()
   expect(pile.batches()).toHaveLength(2)
+})
+
+test('what a segment holds beyond the start of the next one is not its own', () => {
+  // A tail was copied forward, and a power cut took back the cut of the old file; some of it was never of the log.
+  const pile = new SegmentPile()
+    .add({ records: updates('a=1', 'b=1') })
+    .add({ records: updates('c=2') }, { records: updates('d=3') })
+    .add({ records: updates('a=4') })
+  const [first, second] = pile.sources
+  const copied = pile.disk.bytesOf(pile.path(second.baseOffset))
+  const bytes = Buffer.concat([pile.disk.bytesOf(pile.path(0)), copied, Buffer.alloc(100, 'torn')])
+  pile.disk.setBytes(pile.path(0), bytes)
+  pile.sources[0] = { ...first, sizeBytes: bytes.length }
+  pile.compact()
+  expect(pairsOf(pile.records())).toEqual(['1:b=1', '2:c=2', '3:d=3', '4:a=4'])
 })
 
 test('what fails leaves nothing behind', () => {

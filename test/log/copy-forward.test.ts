@@ -131,6 +131,30 @@ describe('at the start of a process', () => {
     const [old] = kit.log.segments
     expect(old.indexes.offsets.count).toBeGreaterThan(300)
   })
+
+  test('nor of one that was never closed: a checkpoint saves what there is of its index', () => {
+    const kit = new LogHarness().open()
+    const batches = Array.from({ length: 30 }, (_, mark) =>
+      makeBatch({ valueBytes: 900_000, mark }),
+    )
+    for (const batch of batches) {
+      kit.append(batch)
+      kit.settle()
+    }
+    kit.disk.kill()
+    let logBytes = 0
+    kit.disk.onOperation = ({ kind, path, bytes }) => {
+      if (kind === 'read' && path === kit.path(0, 'log')) logBytes += bytes
+      return null
+    }
+    kit.open({ recover: true })
+    // The last checkpoint covers sixteen million bytes and more; the rest is read, and copied.
+    expect(logBytes).toBeLessThan(28_000_000)
+    kit.disk.onOperation = () => null
+    for (const offset of [0, 10, 29]) {
+      expectSame([kit.read(offset, 1_000_000).bytes], [batches[offset]])
+    }
+  })
 })
 
 describe('when only the owner thread died', () => {

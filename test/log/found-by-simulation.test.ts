@@ -1,10 +1,11 @@
 /** Faults that the simulation (npm run sim) found first, made small. Each names what was wrong. */
 import { expect, test } from 'vitest'
 import type { ScrubInput } from '../../src/contracts/scrub.ts'
+import { BatchReader } from '../../workers/log/compaction/batch-reader.ts'
 import { lostRange } from '../../workers/log/quarantine.ts'
 import { scrubSlice } from '../../workers/log/scrub-slice.ts'
 import { Scrubber } from '../../workers/log/scrubber.ts'
-import { expectSame, LogHarness, makeBatch } from './log-kit.ts'
+import { directory, expectSame, LogHarness, makeBatch } from './log-kit.ts'
 import { deleteRecords, filled } from './retention-kit.ts'
 
 const DAY = 86_400_000
@@ -122,4 +123,32 @@ test('a scrub that gets no descriptor goes on later', async () => {
   await pass()
   expect(bytes).toBeGreaterThan(0)
   scrubber.stop()
+})
+
+test('a partition.metadata of which only a part came before the power went is written anew', () => {
+  const kit = new LogHarness().open()
+  expect(kit.closeClean()).toBe(true)
+  const path = `${directory}/partition.metadata`
+  const whole = kit.disk.bytesOf(path)
+  for (let kept = 0; kept < whole.length; kept++) {
+    kit.disk.setBytes(path, Buffer.concat([whole.subarray(0, kept), Buffer.alloc(44 - kept)]))
+    kit.open()
+    expect(kit.disk.bytesOf(path).equals(whole)).toBe(true)
+    expect(kit.closeClean()).toBe(true)
+  }
+})
+
+test('compaction reads nothing behind the end of a segment, also where a gap hides that end', () => {
+  const kit = new LogHarness().open()
+  for (let mark = 0; mark < 9; mark++) kit.append(makeBatch({ mark }))
+  kit.settle()
+  const batches = kit.readAll()
+  // Offsets 1 and 2 were compacted; 3 and on lie in the next segment, and here is what its copy left behind.
+  kit.disk.setBytes(kit.path(0, 'log'), Buffer.concat([batches[0], batches[3], batches[4]]))
+  const file = kit.disk.open(kit.path(0, 'log'), 'r')
+  const reader = new BatchReader(() => {})
+  reader.start(file, file.sizeBytes(), { baseOffset: 0, endOffset: 3 })
+  expect(reader.next()?.equals(batches[0])).toBe(true)
+  expect(reader.isAtEnd).toBe(true)
+  expect(reader.next()).toBe(null)
 })

@@ -334,3 +334,19 @@ test('a disk that refuses to unlink: told, and done later', () => {
   pass(kit)
   expect(bases(kit)).toEqual([8])
 })
+
+test('a log that is deleted while its directory is synced reports nothing any more', () => {
+  const kit = filled({}, 9)
+  kit.log.applyConfig({ ...kit.config, retentionBytes: 300 })
+  kit.log.retention.pass(true)
+  // The marks are durable, the files below are gone, and the sync of the directory is under way.
+  while (bases(kit)[0] === 0) expect(kit.disk.completeSyncs(1)).toBe(1)
+  expect(kit.log.retention.isSyncing).toBe(true)
+  kit.log.delete()
+  kit.disk.onOperation = ({ kind }) => (kind === 'syncDirectory' ? { code: 'ENOENT' } : null)
+  const { advances } = kit
+  kit.settle()
+  expect(kit.log.retention.isSyncing).toBe(false)
+  expect(kit.failures).toEqual([])
+  expect(kit.advances).toBe(advances)
+})

@@ -143,3 +143,66 @@ test('a segment that goes while it is looked at is nobody’s damage', async () 
   expect(run.passes()).toBe(1)
   run.scrubber.stop()
 })
+
+test('behind rot in a log that grows only what is new is read', async () => {
+  const kit = new LogHarness({ indexIntervalBytes: 200 }).open()
+  const grow = (rounds: number): void => {
+    for (let round = 0; round < rounds; round++) kit.append(makeBatch({ records: 3, mark: round }))
+    kit.settle()
+  }
+  grow(5)
+  const { path } = kit.log.active
+  const bytes = kit.disk.bytesOf(path)
+  bytes[100] ^= 4
+  kit.disk.setBytes(path, bytes)
+  const run = scrubbed(kit)
+  run.scrubber.start()
+  // One slice finds the rot; in the middle of the pass the log grows.
+  await pass(kit, 40_000, 1000)
+  expect(run.inputs).toHaveLength(1)
+  grow(5)
+  await pass(kit, 30_000, 1000)
+  expect(run.inputs).toHaveLength(2)
+  expect(run.inputs[1].nextOffset).toBe(15)
+  expect(() => kit.read(0)).toThrow(`read 0: ${Errors.CORRUPT_MESSAGE}`)
+  expect(kit.read(3).nextOffset).toBe(30)
+  run.scrubber.stop()
+})
+
+test('the first pass keeps to the interval though no log is open when it is planned', async () => {
+  const kit = filled()
+  const logs: (typeof kit.log | undefined)[] = []
+  let slices = 0
+  let passes = 0
+  const segments = kit.log.segments.slice(0, 1)
+  const log = Object.create(kit.log, {
+    segments: { value: segments },
+    provenBytes: { value: () => 30_000 * 4 * 1024 * 1024 },
+    verified: { value: () => {} },
+  })
+  const scrubber = new Scrubber({
+    clock: kit.clock,
+    tasks: {
+      run: async (_, input) => {
+        slices++
+        const { position, sliceBytes, nextOffset } = input as ScrubInput
+        return { position: position + sliceBytes, nextOffset, rotten: null }
+      },
+    },
+    logs,
+    intervalMs: dayMs,
+    bytesPerSecondMax: 32 * 1024 * 1024,
+    onProgress: (_, isPassDone) => {
+      if (isPassDone) passes++
+    },
+    onFailure: (_, error) => {
+      throw error
+    },
+  })
+  scrubber.start()
+  logs[kit.log.slot] = log
+  await pass(kit, dayMs, 500)
+  scrubber.stop()
+  expect(slices).toBe(30_000)
+  expect(passes).toBe(1)
+})

@@ -89,3 +89,20 @@ test('a disk that does not say how much is free is not taken for full', () => {
   space.exhausted()
   expect(space.isFull).toBe(false)
 })
+
+test('a full disk that does not answer once is looked at again', () => {
+  const { space, seen, clock } = watched(10 * MiB)
+  seen.freeBytes = 0
+  space.exhausted()
+  Object.defineProperty(seen, 'freeBytes', {
+    get: () => {
+      throw new Error('EIO')
+    },
+    configurable: true,
+  })
+  clock.advance(1000)
+  expect(space.isFull).toBe(true)
+  Object.defineProperty(seen, 'freeBytes', { value: 100 * MiB })
+  clock.advance(1000)
+  expect([space.isFull, seen.rooms]).toEqual([false, 1])
+})

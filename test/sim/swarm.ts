@@ -34,7 +34,6 @@ export const operations = [
   'delete-records',
   'compaction',
   'scrub',
-  'rot',
 ] as const
 export type OperationName = (typeof operations)[number]
 
@@ -72,14 +71,10 @@ export interface PlanOptions {
   readonly stepsMax?: number
 }
 
-const notYet = new Set(['rot', 'find-by-time'])
-
 export function planOf(seed: number, { without = new Set(), stepsMax }: PlanOptions = {}): Plan {
   const random = new Random(seed ^ 0x5eed)
   const kept = <T extends string>(names: readonly T[], share: number): T[] => {
-    return names.filter(
-      name => random.fork().chance(share) && !without.has(name) && !notYet.has(name),
-    )
+    return names.filter(name => random.fork().chance(share) && !without.has(name))
   }
   const share = random.pick([0, 0.15, 0.4])
   const faults = kept(Object.keys(faultKinds) as FaultName[], share)

@@ -1,6 +1,7 @@
 /**
  * Owner threads die (RELIABILITY C5, P10): the broker runs in this process, one of its threads is terminated at a
- * random moment under load. Its partitions come back with all they promised, acks=1 included; the others notice nothing.
+ * random moment under load. Its partitions come back with all they promised, acks=1 included; the others notice
+ * nothing.
  */
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'

@@ -63,6 +63,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   readonly #appender: Appender
   #readableSegment: Segment
   #readablePosition: number
+  #isClosed = false
 
   /**
    * Opens or creates the log, with recovery where the last stop was not clean. Blocks for as long as that takes.
@@ -188,9 +189,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     for (const range of ranges) this.lost(lostRange(this, segment, range))
   }
 
-  /** The first `bytes` of `segment` are well. */
-  verified(segment: Segment, bytes: number): void {
-    segment.checked.add(0, bytes)
+  verified(segment: Segment, start: number, end: number): void {
+    segment.checked.add(start, end)
   }
 
   /** Bytes of `segment` that a finished sync covers, up to a batch boundary. */
@@ -289,6 +289,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
    */
   close({ clean }: { readonly clean: boolean }): boolean {
     let isClean = clean && this.flushBlocking()
+    this.#isClosed = true
     this.#flusher.stop()
     this.#checkpoints.stop()
     this.marks.stop()
@@ -382,7 +383,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   }
 
   #fail(error: Error): void {
-    if (this.state === 'offline') return
+    // A sync that ends after the log is closed, perhaps of files that are deleted, is nobody's news.
+    if (this.state === 'offline' || this.#isClosed) return
     this.#flusher.stop()
     this.#checkpoints.stop()
     this.marks.stop()

@@ -22,7 +22,8 @@ export function ensurePartitionMetadata(disk: Disk, directory: string, topicId: 
     if (text === wanted) return
     const found = /^topic_id: *(\S+)\s*$/m.exec(text)?.[1]
     if (found === topicId) return
-    const isTorn = wanted.startsWith(text) || /^\0*$/.test(text)
+    // Cut off, or as long as it should be and zeros where nothing came.
+    const isTorn = wanted.startsWith(text.replace(/\0+$/, ''))
     if (!isTorn) {
       throw codedError(
         'EBADTOPIC',

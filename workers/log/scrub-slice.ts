@@ -40,7 +40,7 @@ export function scrubSlice(disk: Disk, input: ScrubInput): ScrubResult {
   } finally {
     file.close()
   }
-  return { position: limitBytes, nextOffset: input.nextOffset, rotten: rottenRanges(disk, input) }
+  return rottenRest(disk, input)
 }
 
 function isNext(cursor: BatchCursor, expected: number, gapsBelowOffset: number): boolean {
@@ -48,27 +48,24 @@ function isNext(cursor: BatchCursor, expected: number, gapsBelowOffset: number):
   return baseOffset === expected || (baseOffset > expected && baseOffset <= gapsBelowOffset)
 }
 
-function rottenRanges(disk: Disk, input: ScrubInput): RottenRange[] {
+/** All that is bad in the segment; the scrub goes on behind it. */
+function rottenRest(disk: Disk, input: ScrubInput): ScrubResult {
+  const { limitBytes } = input
   const rotten: RottenRange[] = []
-  const scan = scanSegment({
+  const { fileBytes, nextOffset } = scanSegment({
     disk,
     path: input.path,
     firstOffset: input.baseOffset,
     provenOffset: Number.MAX_SAFE_INTEGER,
     checkFromOffset: 0,
     gapsBelowOffset: input.gapsBelowOffset,
-    limitBytes: input.limitBytes,
+    limitBytes,
     onBatch: () => {},
     onRot: range => rotten.push(range),
   })
-  if (scan.fileBytes < input.limitBytes) {
-    const { fileBytes, nextOffset: firstOffset } = scan
-    rotten.push({
-      startPosition: fileBytes,
-      endPosition: input.limitBytes,
-      firstOffset,
-      nextOffset: -1,
-    })
+  if (fileBytes < limitBytes) {
+    const lost = { startPosition: fileBytes, endPosition: limitBytes }
+    rotten.push({ ...lost, firstOffset: nextOffset, nextOffset: -1 })
   }
-  return rotten
+  return { position: limitBytes, nextOffset, rotten }
 }

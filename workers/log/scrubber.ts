@@ -31,8 +31,8 @@ export interface Scrubbed {
   provenBytes(segment: Segment): number
   /** These bytes of `segment` are bad: readers get an error there from now on. */
   quarantine(segment: Segment, ranges: readonly RottenRange[]): void
-  /** These first bytes of `segment` are well. */
-  verified(segment: Segment, bytes: number): void
+  /** These bytes of `segment` are well. */
+  verified(segment: Segment, start: number, end: number): void
 }
 
 export interface ScrubberOptions {
@@ -71,11 +71,12 @@ export class Scrubber {
     this.#options = options
   }
 
-  /** The first pass begins one pause from now. */
+  /** The first pass begins one pause from now, when the logs are open. */
   start(): void {
-    if (this.#options.intervalMs === 0) return
-    this.#beginPass()
-    this.#wait(this.#pauseMs)
+    const { intervalMs } = this.#options
+    if (intervalMs === 0) return
+    this.#isPassDone = true
+    this.#wait(Math.min(PAUSE_MS_MAX, intervalMs) / 2)
   }
 
   stop(): void {
@@ -84,18 +85,25 @@ export class Scrubber {
   }
 
   #beginPass(): void {
-    const { clock, intervalMs, bytesPerSecondMax, logs } = this.#options
-    this.#passStartMs = clock.monotonicMs()
+    this.#passStartMs = this.#options.clock.monotonicMs()
     this.#isPassDone = false
     this.#slot = 0
     this.#place = null
+    this.#setPace()
+  }
+
+  /** Half of the time that is left is enough for what is left: logs that are opened or grow meanwhile find room. */
+  #setPace(): void {
+    const { clock, intervalMs, bytesPerSecondMax, logs } = this.#options
+    const leftMs = this.#passStartMs + intervalMs - clock.monotonicMs()
     let slices = 1
-    for (const log of logs) {
+    for (let slot = this.#slot; slot < logs.length; slot++) {
+      const log = logs[slot]
       for (const segment of log?.segments ?? []) {
         slices += Math.ceil(log!.provenBytes(segment) / SLICE_BYTES)
       }
     }
-    const atMostMs = Math.min(PAUSE_MS_MAX, intervalMs / slices)
+    const atMostMs = Math.min(PAUSE_MS_MAX, leftMs / slices)
     this.#pauseMs = Math.max((SLICE_BYTES / bytesPerSecondMax) * 1000, atMostMs / 2)
   }
 
@@ -153,7 +161,7 @@ export class Scrubber {
       return
     }
     if (result.rotten !== null) log.quarantine(segment, result.rotten)
-    else log.verified(segment, result.position)
+    else log.verified(segment, input.position, result.position)
     place.position = result.position
     place.nextOffset = result.nextOffset
   }
@@ -172,6 +180,7 @@ export class Scrubber {
       const place = log === undefined ? null : this.#nextIn(log)
       if (place !== null) return place
       this.#slot++
+      if (this.#place !== null) this.#setPace()
       this.#place = null
     }
     return null

@@ -16,7 +16,7 @@ import { readMarks } from './marks.ts'
 import { decodeSnapshot, newestWindow, readWindow } from './producer-files.ts'
 import { type SegmentScan, scanSegment } from './scan-segment.ts'
 
-/** A damaged disk must not fill the memory with complaints. */
+/** Of each kind: a damaged disk must not fill the memory with complaints, nor notes hide the damage. */
 const FINDINGS_MAX = 100
 
 interface Run {
@@ -26,12 +26,14 @@ interface Run {
   /** Offsets below may be missing: compaction. */
   readonly gapsBelowOffset: number
   readonly findings: VerifyFinding[]
+  /** Findings of each kind that still are told. */
+  readonly left: Record<VerifyFinding['kind'], number>
   batches: number
   records: number
   bytes: number
 }
 
-/** Throws as the disk does when a file cannot be read at all. */
+/** A file that cannot be read is a finding; throws as the disk does when the directory cannot be listed. */
 export function verifyLog(disk: Disk, input: VerifyInput): VerifyReport {
   const { directory } = input
   const listing = listLog(disk, directory)
@@ -42,6 +44,7 @@ export function verifyLog(disk: Disk, input: VerifyInput): VerifyReport {
     listing,
     gapsBelowOffset: gapsBelow(marks, input.isForeign),
     findings: [],
+    left: { damage: FINDINGS_MAX, note: FINDINGS_MAX },
     batches: 0,
     records: 0,
     bytes: 0,
@@ -51,7 +54,7 @@ export function verifyLog(disk: Disk, input: VerifyInput): VerifyReport {
   let endOffset = listing.log[0] ?? 0
   for (const [index, baseOffset] of listing.log.entries()) {
     checkSeam(run, baseOffset, endOffset)
-    endOffset = verifySegment(run, baseOffset, index === listing.log.length - 1)
+    endOffset = verifyReadable(run, baseOffset, listing.log[index + 1] ?? null)
   }
   checkProducerFiles(run, endOffset)
   noteRemains(run)
@@ -86,7 +89,17 @@ function checkSeam(run: Run, baseOffset: number, endOffset: number): void {
   }
 }
 
-/** Returns the offset behind the segment's last batch. */
+/** Returns where the next segment must begin. */
+function verifyReadable(run: Run, baseOffset: number, nextBase: number | null): number {
+  try {
+    return verifySegment(run, baseOffset, nextBase === null)
+  } catch (error) {
+    damage(run, fileName(baseOffset, 'log'), `cannot be read: ${(error as Error).message}`)
+    return nextBase ?? baseOffset
+  }
+}
+
+/** Returns the offset behind the segment's last batch. Throws as the disk does. */
 function verifySegment(run: Run, baseOffset: number, isLast: boolean): number {
   const { disk, input, listing } = run
   const file = fileName(baseOffset, 'log')
@@ -188,9 +201,15 @@ function noteRemains(run: Run): void {
 }
 
 function damage(run: Run, file: string, message: string): void {
-  if (run.findings.length < FINDINGS_MAX) run.findings.push({ file, kind: 'damage', message })
+  find(run, { file, kind: 'damage', message })
 }
 
 function note(run: Run, file: string, message: string): void {
-  if (run.findings.length < FINDINGS_MAX) run.findings.push({ file, kind: 'note', message })
+  find(run, { file, kind: 'note', message })
+}
+
+function find(run: Run, finding: VerifyFinding): void {
+  const left = run.left[finding.kind]--
+  if (left > 0) run.findings.push(finding)
+  else if (left === 0) run.findings.push({ ...finding, message: 'and more that is not listed' })
 }

@@ -1,8 +1,10 @@
 /** Task: checks a slice of one segment's batches (RELIABILITY P12). Pool thread; reads only. */
 import type { ScrubInput, ScrubResult } from '../../src/contracts/scrub.ts'
+import { beBackground } from '../background.ts'
 import { realDisk } from '../disk.ts'
 import { scrubSlice } from '../log/scrub-slice.ts'
 
 export default function scrub(input: ScrubInput): ScrubResult {
+  beBackground()
   return scrubSlice(realDisk, input)
 }

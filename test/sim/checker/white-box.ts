@@ -29,9 +29,13 @@ export class DurableEnd {
     this.#segment = -1
   }
 
-  /** Nothing is claimed of what lies below. */
-  trust(offset: number): void {
-    this.#offset = offset
+  /** Nothing is claimed of what the log holds now. */
+  trustAllOf(log: PartitionLog): void {
+    const { baseOffset, sizeBytes } = log.active
+    this.#offset = log.offsets.logEnd
+    this.#segment = baseOffset
+    this.#position = sizeBytes
+    this.#node = this.#disk.node(`${this.#directory}/${fileName(baseOffset)}`)
   }
 
   check(log: PartitionLog): void {
@@ -47,7 +51,7 @@ export class DurableEnd {
       const moved = this.#walk(base, recoveryPoint) || this.#skip(log)
       const at = this.#offset
       demand(moved, 'flushed-beyond-disk', () => {
-        const file = `${this.#directory}/${String(base).padStart(20, '0')}.log`
+        const file = `${this.#directory}/${fileName(base)}`
         return `flushed end ${recoveryPoint}, but offset ${at} (${file}, position ${this.#position}) is not on the platter`
       })
     }
@@ -62,7 +66,7 @@ export class DurableEnd {
   }
 
   #walk(base: number, end: number): boolean {
-    const name = `${String(base).padStart(20, '0')}.log`
+    const name = fileName(base)
     const durableName = this.#disk.directory(this.#directory).durable.get(name)
     if (durableName === undefined || !isDurable(this.#disk, this.#directory)) return false
     const node = durableName as FileNode
@@ -84,6 +88,10 @@ export class DurableEnd {
     }
     return this.#offset > before
   }
+}
+
+function fileName(base: number): string {
+  return `${String(base).padStart(20, '0')}.log`
 }
 
 /** Whether the directory's own name is on the platter. */

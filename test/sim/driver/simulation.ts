@@ -194,7 +194,7 @@ export class Simulation {
     this.#ends[slot]?.reset()
     // Under `os` recovery takes the page cache's word, also after a sync that failed.
     const isBelieved = spec.recover && !spec.copyForward && spec.config.flushPolicy === 'os'
-    if (isBelieved) this.#ends[slot]?.trust(logEnd)
+    if (isBelieved) this.#ends[slot]?.trustAllOf(log)
   }
 
   wentOffline(log: PartitionLog): void {

@@ -8,7 +8,8 @@
  * A record stays if it is the newest of its key, or lies behind the key map. The rules for tombstones are Kafka's
  * (KIP-534): the first pass that keeps one writes into its batch when it may go, the delete horizon: the base timestamp
  * field then holds that time and attribute bit 6 says so. The records' timestamps stay what they were, only the deltas
- * change. A later pass drops tombstones whose horizon lies in the past.
+ * change. A later pass drops tombstones whose horizon lies in the past, unless older records of their keys may still be
+ * there: in a batch before them that could not be looked into.
  */
 import { codecNames, compress } from '../../../src/protocol/compression.ts'
 import {
@@ -50,6 +51,8 @@ export class BatchFilter {
   recordsRemoved = 0
   /** Batches whose records could not be read: all of them stay. */
   unreadable = 0
+  /** Records that a tombstone may have to hide were kept unseen. */
+  #hasUnseen = false
   readonly #rules: FilterRules
   readonly #records = new BatchRecords()
   readonly #kept = new KeptRecords()
@@ -63,10 +66,15 @@ export class BatchFilter {
     const attributes = attributesAt(batch, 0)
     if (recordCountAt(batch, 0) === 0) return isRemembered ? batch : null
     // Markers and records of transactions are for somebody who knows their outcome.
-    if (isControl(attributes) || isTransactional(attributes)) return batch
+    if (isControl(attributes)) return batch
+    if (isTransactional(attributes)) {
+      this.#hasUnseen = true
+      return batch
+    }
     const kept = this.#records.open(batch) ? this.#select(batch) : null
     if (kept === null || !kept.areTimestampsSane) {
       this.unreadable++
+      this.#hasUnseen = true
       return batch
     }
     const count = recordCountAt(batch, 0)
@@ -86,7 +94,8 @@ export class BatchFilter {
     const records = this.#records
     const baseTimestampMs = baseTimestampAt(batch, 0)
     const { nowMs } = this.#rules
-    const areTombstonesDue = hasDeleteHorizon(attributesAt(batch, 0)) && baseTimestampMs <= nowMs
+    const isTime = hasDeleteHorizon(attributesAt(batch, 0)) && baseTimestampMs <= nowMs
+    const areTombstonesDue = isTime && !this.#hasUnseen
     kept.clear()
     while (records.next()) {
       if (this.#isKept(areTombstonesDue)) kept.add(records, baseTimestampMs)

@@ -17,6 +17,7 @@ import {
   recordCountAt,
 } from '../../../src/protocol/record-batch.ts'
 import { codedError, readFully } from '../files.ts'
+import type { SwapRange } from '../swap.ts'
 
 const CHUNK_BYTES = 1024 * 1024
 /** Far above what the broker takes (max.message.bytes is bounded by the size of a request). */
@@ -25,6 +26,7 @@ const BATCH_BYTES_MAX = 128 * 1024 * 1024
 export class BatchReader {
   readonly #pace: (bytes: number) => void
   #bytes = Buffer.allocUnsafeSlow(CHUNK_BYTES)
+  readonly #header = Buffer.alloc(BATCH_HEADER_BYTES)
   #file: DiskFile | null = null
   #sizeBytes = 0
   /** Where in the file the buffer starts, and how much of it counts. */
@@ -32,27 +34,33 @@ export class BatchReader {
   #length = 0
   #position = 0
   #nextOffset = 0
+  #endOffset = 0
 
   constructor(pace: (bytes: number) => void) {
     this.#pace = pace
   }
 
-  /** Starts on file[0, sizeBytes), whose first batch must not lie below `baseOffset`. */
-  start(file: DiskFile, sizeBytes: number, baseOffset: number): void {
+  /**
+   * Starts on the batches of [baseOffset, endOffset) in file[0, sizeBytes). What lies behind is not the segment's: the
+   * cut of a tail that was copied forward may have been lost in a power cut.
+   */
+  start(file: DiskFile, sizeBytes: number, { baseOffset, endOffset }: SwapRange): void {
     this.#file = file
     this.#sizeBytes = sizeBytes
     this.#start = 0
     this.#length = 0
     this.#position = 0
     this.#nextOffset = baseOffset
+    this.#endOffset = endOffset
   }
 
   get isAtEnd(): boolean {
-    return this.#position === this.#sizeBytes
+    return this.#position === this.#sizeBytes || this.#nextOffset >= this.#endOffset
   }
 
   /** The next batch, valid until the call after; null at the end. Throws EBADBATCH where there is no valid one. */
   next(): Buffer | null {
+    if (this.#position === 0) this.#endAtForeign()
     if (this.isAtEnd) return null
     this.#hold(BATCH_HEADER_BYTES)
     const batchBytes = batchBytesAt(this.#bytes, this.#position - this.#start)
@@ -63,7 +71,18 @@ export class BatchReader {
     const batch = this.#bytes.subarray(at, at + batchBytes)
     this.#check(batch)
     this.#position += batchBytes
+    this.#endAtForeign()
     return batch
+  }
+
+  /** Where compaction took the segment's last batches, only the next offset tells what lies behind its end. */
+  #endAtForeign(): void {
+    if (this.#sizeBytes - this.#position < BATCH_HEADER_BYTES) return
+    const at = this.#position - this.#start
+    const isHeld = at + BATCH_HEADER_BYTES <= this.#length
+    if (!isHeld) readFully(this.#file!, this.#header, this.#position)
+    const baseOffset = isHeld ? baseOffsetAt(this.#bytes, at) : baseOffsetAt(this.#header, 0)
+    if (baseOffset >= this.#endOffset) this.#position = this.#sizeBytes
   }
 
   #check(batch: Buffer): void {

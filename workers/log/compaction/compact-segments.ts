@@ -8,6 +8,7 @@
  *
  * Offsets stay what they are. A group is a run of segments that fit one file; it replaces all of them. The last batch
  * of the whole stretch stays, empty if need be, so that a reader in the gap before it finds something to go on from.
+ * Where the disk has no room for the next group the pass ends: what it has written makes room once it is in place.
  */
 import type { Disk, DiskFile } from '../../../src/contracts/disk.ts'
 import {
@@ -17,7 +18,7 @@ import {
   isTransactional,
   lastOffsetAt,
 } from '../../../src/protocol/record-batch.ts'
-import { logFilePath } from '../files.ts'
+import { codedError, logFilePath } from '../files.ts'
 import { cleanedPath, type SwapRange } from '../swap.ts'
 import { BatchFilter } from './batch-filter.ts'
 import { BatchReader } from './batch-reader.ts'
@@ -46,6 +47,8 @@ export interface CompactionInput {
   readonly indexIntervalBytes: number
   /** Base offsets of batches that stay at least as empty ones: the producers' windows. */
   readonly remembered: Float64Array
+  /** So much of the disk stays free: it is for others. */
+  readonly reserveBytes: number
 }
 
 /** As the task of the pool gets it. */
@@ -61,7 +64,7 @@ export interface CleanedRange extends SwapRange {
 }
 
 export interface CompactionOutput {
-  /** Where the next pass begins: every key below was in the map. */
+  /** Where the next pass begins: below, every key has one record now. */
   readonly mapEnd: number
   /** Oldest first, to be put in place in this order. Ranges in which nothing changed are not in it. */
   readonly cleaned: readonly CleanedRange[]
@@ -118,23 +121,39 @@ class CompactionPass {
   }
 
   #run(): CompactionOutput {
-    const { sources, nowMs, deleteRetentionMs } = this.#input
+    const { sources, nowMs, deleteRetentionMs, dirtyStart } = this.#input
     const { keys, mapEnd } = this.#mapKeys()
     const filter = new BatchFilter({ keys, mapEnd, nowMs, deleteRetentionMs })
     const rewritten = sources.filter(({ baseOffset }) => baseOffset < mapEnd)
     const cleaned: CleanedRange[] = []
+    let cleanEnd = mapEnd
     for (const group of groupSources(rewritten, this.#input)) {
+      const missingBytes = this.#missingBytes(group)
+      if (missingBytes > 0 && cleaned.length === 0) {
+        throw codedError('ENOSPC', `${missingBytes} more bytes of the disk would have to be free`)
+      }
+      if (missingBytes > 0) {
+        cleanEnd = Math.max(dirtyStart, Math.min(mapEnd, group[0].baseOffset))
+        break
+      }
       const range = this.#rewrite(group, filter, group.at(-1) === rewritten.at(-1))
       if (range !== null) cleaned.push(range)
     }
     return {
-      mapEnd,
+      mapEnd: cleanEnd,
       cleaned,
       readBytes: this.#readBytes,
       writtenBytes: this.#writtenBytes,
       recordsRemoved: filter.recordsRemoved,
       unreadableBatches: filter.unreadable,
     }
+  }
+
+  /** What the disk lacks for a copy of the group. */
+  #missingBytes(group: readonly CompactionSource[]): number {
+    const { directory, reserveBytes } = this.#input
+    const groupBytes = group.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0)
+    return groupBytes + reserveBytes - this.#disk.freeBytes(directory)
   }
 
   /** Reads the dirty segments until they end or the map is full. */
@@ -195,10 +214,9 @@ class CompactionPass {
 
   /** Until `visit` returns false. */
   #forEachBatch(source: CompactionSource, visit: (batch: Buffer) => boolean): void {
-    const { baseOffset, sizeBytes } = source
-    const file = this.#open(baseOffset)
+    const file = this.#open(source.baseOffset)
     try {
-      this.#reader.start(file, sizeBytes, baseOffset)
+      this.#reader.start(file, source.sizeBytes, source)
       for (let batch = this.#reader.next(); batch !== null; batch = this.#reader.next()) {
         if (!visit(batch)) return
       }

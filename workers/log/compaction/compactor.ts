@@ -41,6 +41,8 @@ export interface CompactorOptions<Log extends CompactedLog> {
   readonly backoffMs: number
   readonly mapBytes: number
   readonly bytesPerSecondMax: number
+  /** What of the disk is to stay free; default nothing. Throws as the disk does. */
+  readonly reserveBytes?: () => number
   /** False while the wall clock is not believed: it says when tombstones go. */
   readonly isClockTrusted: () => boolean
   /** The task is done and its result is in place. */
@@ -172,12 +174,8 @@ export class Compactor<Log extends CompactedLog> {
   }
 
   async #runTask(log: Log, plan: CompactionPlan, dirtyStart: number): Promise<CompactionOutput> {
-    const { disk, clock, tasks, mapBytes, bytesPerSecondMax } = this.#options
+    const { clock, tasks, mapBytes, bytesPerSecondMax, reserveBytes } = this.#options
     const { directory, config } = log
-    const freeBytes = disk.freeBytes(directory)
-    if (freeBytes < plan.totalBytes) {
-      throw new Error(`it may need ${plan.totalBytes} bytes on disk and ${freeBytes} are free`)
-    }
     const input: CompactTaskInput = {
       directory,
       sources: plan.sources,
@@ -189,6 +187,7 @@ export class Compactor<Log extends CompactedLog> {
       indexBytesMax: config.indexBytesMax,
       indexIntervalBytes: config.indexIntervalBytes,
       remembered: log.windowOffsets(plan.range.endOffset),
+      reserveBytes: reserveBytes?.() ?? 0,
       bytesPerSecondMax,
     }
     return (await tasks.run('compact-segments', input)) as CompactionOutput

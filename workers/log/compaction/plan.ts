@@ -37,7 +37,6 @@ export interface CompactionPlan {
   readonly segments: readonly Segment[]
   readonly sources: readonly CompactionSource[]
   readonly range: SwapRange
-  readonly totalBytes: number
   /** 0 to 1. */
   readonly dirtyRatio: number
   readonly isDue: boolean
@@ -75,7 +74,6 @@ export function planCompaction(
     segments: segments.slice(first, first + sources.length),
     sources,
     range: { baseOffset: sources[0].baseOffset, endOffset: sources.at(-1)!.endOffset },
-    totalBytes,
     dirtyRatio,
     isDue: dirtyRatio >= config.minCleanableRatio || dirtyAgeMs >= config.maxCompactionLagMs,
   }
