@@ -1,4 +1,4 @@
-/** `odradek log`: looks into a data directory's files. */
+/** `odradek log`: looks into a data directory's files, has partitions brought back. */
 import type { Command } from 'commander'
 import { withExamples } from './program.ts'
 import type { RecoverFlags } from './recover.ts'
@@ -11,9 +11,9 @@ export interface DumpFlags {
 export function register(program: Command): void {
   const log = program
     .command('log')
-    .description('Look into the files of a data directory.')
+    .description('Look into the files of a data directory, bring partitions back.')
     .helpCommand(false)
-  withExamples(log, ['odradek log dump data/clicks-0/00000000000000000000.log'])
+  withExamples(log, ['odradek log verify data', 'odradek log recover clicks-0'])
   const dump = log
     .command('dump')
     .description(

@@ -6,6 +6,7 @@ import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
 import type { VerifyInput, VerifyReport } from '../contracts/verify.ts'
 import { DirectoryLock } from '../data-directory-lock.ts'
+import { RecoveryCheckpoint } from '../partitions/recovery-checkpoint.ts'
 import { TaskPool } from '../task-pool.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
 import { FileTopicStore } from '../topics/topic-store.ts'
@@ -22,6 +23,8 @@ interface Plan {
   readonly logs: readonly string[]
   readonly isClean: boolean
   readonly isForeign: boolean
+  /** By directory name. */
+  readonly recoveryPoints: ReadonlyMap<string, number>
   /** Damage of the directory's own files. */
   readonly problems: readonly string[]
 }
@@ -51,7 +54,9 @@ async function planOf(path: string): Promise<Plan> {
   await DirectoryLock.refuseIfHeld(root)
   const isForeign = !(await textOf(join(root, 'meta.properties'))).includes('odradek.format')
   const isClean = await exists(join(root, '.kafka_cleanshutdown'))
-  if (isLog) return { logs: [path], isClean, isForeign, problems: [] }
+  const recoveryPoints = await new RecoveryCheckpoint(root).load()
+  const found = { isClean, isForeign, recoveryPoints }
+  if (isLog) return { ...found, logs: [path], problems: [] }
   const logs = names.filter(name => /^[a-zA-Z0-9._-]+-\d{1,5}$/.test(name)).sort()
   if (logs.length === 0 && !names.includes('meta.properties')) {
     throw new UsageError(
@@ -59,7 +64,7 @@ async function planOf(path: string): Promise<Plan> {
     )
   }
   const problems = isForeign ? [] : await topicProblems(root, new Set(logs))
-  return { logs: logs.map(name => join(root, name)), isClean, isForeign, problems }
+  return { ...found, logs: logs.map(name => join(root, name)), problems }
 }
 
 /** Topic metadata must be readable, every partition it names must be there. */
@@ -90,8 +95,10 @@ async function check(plan: Plan, flags: VerifyFlags): Promise<VerifyReport[]> {
     return await Promise.all(
       plan.logs.map(async (directory, index) => {
         const { isClean, isForeign } = plan
-        const input: VerifyInput = { directory, isClean, isForeign, areRecordsRead: flags.records }
-        const report = await tasks.run<VerifyReport>('tasks/verify-log', input)
+        const recoveryPoint = plan.recoveryPoints.get(basename(directory)) ?? 0
+        const areRecordsRead = flags.records
+        const input = { directory, isClean, isForeign, recoveryPoint, areRecordsRead }
+        const report = await verified(tasks, input)
         doneBytes += sizes[index]
         bar.update('checked', doneBytes, totalBytes)
         print(report, flags)
@@ -102,6 +109,16 @@ async function check(plan: Plan, flags: VerifyFlags): Promise<VerifyReport[]> {
     bar.stop()
     await tasks.close()
   }
+}
+
+/** A directory that cannot be read at all is as damaged as can be; the others are checked all the same. */
+async function verified(tasks: TaskPool, input: VerifyInput): Promise<VerifyReport> {
+  const { directory } = input
+  return await tasks.run<VerifyReport>('tasks/verify-log', input).catch((error: Error) => {
+    const message = `cannot be checked: ${error.message}`
+    const counts = { startOffset: 0, endOffset: 0, segments: 0, batches: 0, records: 0, bytes: 0 }
+    return { directory, ...counts, findings: [{ file: '.', kind: 'damage', message }] }
+  })
 }
 
 function print(report: VerifyReport, flags: VerifyFlags): void {

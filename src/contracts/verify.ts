@@ -5,6 +5,8 @@ export interface VerifyInput {
   readonly directory: string
   /** The last stop was clean: then the end of the log has to be whole, too. */
   readonly isClean: boolean
+  /** What the data directory's checkpoint says is on disk: below, bad bytes are no torn end. */
+  readonly recoveryPoint: number
   /** Written by Apache Kafka, which notes elsewhere where compaction left gaps: they are taken for that. */
   readonly isForeign: boolean
   /** Look into the records of every batch as well. */

@@ -305,6 +305,27 @@ describe('two segments that overlap', () => {
     }
   })
 
+  test('what the old file holds beyond is not found by its time', () => {
+    const kit = new LogHarness().open()
+    for (const timestampMs of [9_000, 1_000]) kit.append(makeBatch({ timestampMs }))
+    kit.closeClean()
+    kit.open()
+    kit.append(makeBatch(), makeBatch({ timestampMs: 9_500 }))
+    kit.disk.kill()
+    const before = kit.disk.bytesOf(kit.path(0, 'log'))
+    before[before.length - 1] ^= 1
+    kit.disk.setBytes(kit.path(0, 'log'), before)
+    kit.open({ recover: true })
+    kit.append(makeBatch())
+    kit.closeClean()
+    kit.disk.setBytes(kit.path(0, 'log'), before)
+    kit.open()
+    expect(kit.log.offsets.logEnd).toBe(4)
+    expect(kit.log.findByTime(9_000, 0)?.baseOffset).toBe(0)
+    expect(kit.log.findByTime(9_000, 1)).toBe(null)
+    expect(kit.log.findMaxTimestamp()?.baseOffset).toBe(0)
+  })
+
   test('the unlink of a segment that was never used was lost: the old one goes on', () => {
     for (const left of [Buffer.alloc(0), makeBatch({ records: 2, mark: 7 }), Buffer.alloc(90, 1)]) {
       const { kit, batches } = halfProven()

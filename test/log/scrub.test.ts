@@ -206,3 +206,30 @@ test('the first pass keeps to the interval though no log is open when it is plan
   expect(slices).toBe(30_000)
   expect(passes).toBe(1)
 })
+
+test('a segment with thousands of bad places is told about in bounded words', () => {
+  const kit = new LogHarness().open()
+  const batches = 2400
+  for (let mark = 0; mark < batches; mark++) kit.append(makeBatch({ mark }))
+  kit.settle()
+  const { path, sizeBytes } = kit.log.active
+  const bytes = kit.disk.bytesOf(path)
+  for (let at = 0, index = 0; at < bytes.length; index++) {
+    const batchBytes = bytes.readInt32BE(at + 8) + 12
+    if (index % 2 === 1) bytes[at + batchBytes - 1] ^= 1
+    at += batchBytes
+  }
+  kit.disk.setBytes(path, bytes)
+  const { rotten } = scrubSlice(kit.disk, {
+    path,
+    baseOffset: 0,
+    limitBytes: sizeBytes,
+    gapsBelowOffset: 0,
+    position: 0,
+    nextOffset: 0,
+    sliceBytes: 1024,
+  })
+  expect(rotten).toHaveLength(1000)
+  expect(rotten?.[0]).toMatchObject({ firstOffset: 1, nextOffset: 2 })
+  expect(rotten?.at(-1)).toMatchObject({ firstOffset: 1999, endPosition: sizeBytes })
+})

@@ -1,6 +1,6 @@
 /** What `odradek log verify` finds in one log directory that is damaged in unkind ways. */
 import { expect, test } from 'vitest'
-import type { VerifyReport } from '../../src/contracts/verify.ts'
+import type { VerifyInput, VerifyReport } from '../../src/contracts/verify.ts'
 import { verifyLog } from '../../workers/log/verify-log.ts'
 import { directory, type LogHarness } from './log-kit.ts'
 import { filled } from './retention-kit.ts'
@@ -11,9 +11,9 @@ function closed(batches: number): LogHarness {
   return kit
 }
 
-function verified({ disk }: LogHarness): VerifyReport {
-  const input = { directory, isClean: true, isForeign: false, areRecordsRead: false }
-  return verifyLog(disk, input)
+function verified({ disk }: LogHarness, more: Partial<VerifyInput> = {}): VerifyReport {
+  const rest = { isClean: true, isForeign: false, recoveryPoint: 0, areRecordsRead: false }
+  return verifyLog(disk, { directory, ...rest, ...more })
 }
 
 function damaged({ findings }: VerifyReport): string[] {
@@ -41,4 +41,14 @@ test('a segment that cannot be read is damage, the others are looked at all the 
   expect(damaged(report)).toEqual([`${'2'.padStart(20, '0')}.log`])
   expect(report.batches).toBe(7)
   expect(report.endOffset).toBe(9)
+})
+
+test('after an unclean stop what the checkpoint proves is no torn end', () => {
+  const kit = filled({ segmentBytesMax: 10_000 }, 4)
+  const bytes = kit.disk.bytesOf(kit.path(0, 'log'))
+  bytes[bytes.length - 1] ^= 1
+  kit.disk.setBytes(kit.path(0, 'log'), bytes)
+  expect(damaged(verified(kit, { isClean: false }))).toEqual([])
+  const last = { isClean: false, recoveryPoint: 4 }
+  expect(damaged(verified(kit, last))).toEqual([`${'0'.padStart(20, '0')}.log`])
 })

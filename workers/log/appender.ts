@@ -53,6 +53,8 @@ export class Appender {
   readonly #round: Round
   #stagedEnd: number
   #lastAppendMs = 0
+  /** When the first batch of the round was staged. */
+  #roundWallMs = 0
 
   constructor(
     log: AppendTarget,
@@ -102,7 +104,9 @@ export class Appender {
       const refused = this.#checkProducer(batch, delta, into)
       if (refused !== Errors.NONE || into.duplicate) return refused
     }
-    const broken = checkRecords(batch, config, this.#clock, into)
+    // Once a round: to ask for the time costs as much as all else that is done per batch.
+    if (this.#round.count === 0) this.#roundWallMs = this.#clock.wallMs()
+    const broken = checkRecords(batch, config, this.#roundWallMs, into)
     if (broken !== Errors.NONE) return broken
     if (config.timestampType === 'LogAppendTime') {
       into.logAppendTimeMs = this.#stampMs()
@@ -120,7 +124,7 @@ export class Appender {
 
   /** Stamps never go back, whatever the wall clock does. */
   #stampMs(): number {
-    this.#lastAppendMs = Math.max(this.#lastAppendMs, this.#clock.wallMs())
+    this.#lastAppendMs = Math.max(this.#lastAppendMs, this.#roundWallMs)
     return this.#lastAppendMs
   }
 
@@ -159,18 +163,19 @@ export class Appender {
   #countRound(): void {
     const log = this.#log
     const { count, rolls, views, lastOffsets, maxTimestampsMs } = this.#round
-    const wallMs = this.#clock.wallMs()
     const monotonicMs = this.#clock.monotonicMs()
+    let roundBytes = 0
     let roll = 0
     for (let index = 0; index < count; index++) {
       if (roll < rolls.length && rolls[roll].index === index) this.#rollTo(rolls[roll++].segment)
       const bytes = views[index].length
       if (log.active.sizeBytes === 0) log.active.bornMs = monotonicMs
       log.active.addBatch(bytes, lastOffsets[index], maxTimestampsMs[index])
-      log.active.lastAppendWallMs = wallMs
-      log.active.lastAppendMonotonicMs = monotonicMs
-      this.#checkpoints.appended(bytes)
+      roundBytes += bytes
+      const isLast = index === count - 1 || rolls[roll]?.index === index + 1
+      if (isLast) log.active.appended(this.#roundWallMs, monotonicMs)
     }
+    this.#checkpoints.appended(roundBytes)
     this.#round.clear()
     this.#producers.confirm()
     this.#flusher.appended(log.active)

@@ -23,15 +23,22 @@ export function findByTime(
     const segment = segments[index]
     const limit = log.readableBytes(segment)
     if (limit === 0 || segment.indexes.maxTimestampMs < timestampMs) continue
-    const found = findInSegment(segment, limit, timestampMs, fromOffset, wholly)
+    const endOffset = endOf(segments, index)
+    const found = findInSegment(segment, limit, endOffset, timestampMs, fromOffset, wholly)
     if (found !== null) return found
   }
   return null
 }
 
+/** What a segment holds beyond the start of the next one is not part of the log. */
+function endOf(segments: readonly Segment[], index: number): number {
+  return segments[index + 1]?.baseOffset ?? Number.POSITIVE_INFINITY
+}
+
 function findInSegment(
   segment: Segment,
   limit: number,
+  endOffset: number,
   timestampMs: number,
   fromOffset: number,
   wholly: boolean,
@@ -41,7 +48,7 @@ function findInSegment(
   const startOffset = times.floorByTime(timestampMs) ? times.foundOffset : segment.baseOffset
   const position = segment.positionFor(Math.max(startOffset, fromOffset))
   const cursor = sharedCursor().start(segment.file(), position, limit)
-  while (cursor.next() === 'batch') {
+  while (cursor.next() === 'batch' && cursor.baseOffset < endOffset) {
     const offset = wholly ? cursor.baseOffset : cursor.lastOffset
     if (cursor.maxTimestampMs < timestampMs || offset < fromOffset) continue
     return {
@@ -71,7 +78,8 @@ export function findMaxTimestamp(
     if (isWhole && best !== null && segment.indexes.maxTimestampMs <= bestMs) continue
     const startOffset = Math.max(startOfMax(segment, limit), fromOffset)
     const cursor = sharedCursor().start(segment.file(), segment.positionFor(startOffset), limit)
-    while (cursor.next() === 'batch') {
+    const endOffset = endOf(segments, index)
+    while (cursor.next() === 'batch' && cursor.baseOffset < endOffset) {
       const offset = wholly ? cursor.baseOffset : cursor.lastOffset
       if (cursor.maxTimestampMs <= bestMs || offset < fromOffset) continue
       bestMs = cursor.maxTimestampMs

@@ -9,7 +9,6 @@
  * time rule is read off the header, which names the largest timestamp; the other two need the records. Nobody reads the
  * producer's timestamps under LogAppendTime, so the time rules rest. A batch is refused whole, by its first bad record.
  */
-import type { Clock } from '../../src/contracts/clock.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { ProtocolError } from '../../src/protocol/reader.ts'
@@ -24,13 +23,13 @@ const decompressedBytesMax = 16 * 1024 * 1024
 const NO_TIMESTAMP = -1
 
 /**
- * Checks a batch whose header has been checked and whose base offset is still 0. Returns an `Errors` code; where one
+ * Checks a batch whose header has been checked and whose base offset is still 0, at `wallMs`. Returns an `Errors` code; where one
  * record is to blame, `into.badRecord` is its index and `into.badTimestampMs` its time.
  */
 export function checkRecords(
   batch: Uint8Array,
   config: LogConfig,
-  clock: Clock,
+  wallMs: number,
   into: AppendResult,
 ): number {
   const { cleanupCompact, timestampBeforeMsMax, timestampAfterMsMax } = config
@@ -38,7 +37,6 @@ export function checkRecords(
   const hasEarliest = isTimed && timestampBeforeMsMax !== Number.POSITIVE_INFINITY
   const hasLatest = isTimed && timestampAfterMsMax !== Number.POSITIVE_INFINITY
   if (!cleanupCompact && !hasEarliest && !hasLatest) return Errors.NONE
-  const wallMs = clock.wallMs()
   const earliestMs = hasEarliest ? wallMs - timestampBeforeMsMax : Number.NEGATIVE_INFINITY
   const latestMs = hasLatest ? wallMs + timestampAfterMsMax : Number.POSITIVE_INFINITY
   const isAhead = maxTimestampAt(batch, 0) > latestMs

@@ -16,6 +16,9 @@ import { scanSegment } from './scan-segment.ts'
 /** Large enough for the default largest batch, so that its CRC is computed in one go. */
 const WINDOW_BYTES = 1024 * 1024 + 64 * 1024
 
+/** In one segment; what is bad behind them is taken together, so that the owner is not kept busy with a dying disk. */
+const RANGES_MAX = 1000
+
 /** Throws as the disk does. */
 export function scrubSlice(disk: Disk, input: ScrubInput): ScrubResult {
   const { path, limitBytes, gapsBelowOffset, sliceBytes } = input
@@ -48,6 +51,15 @@ function isNext(cursor: BatchCursor, expected: number, gapsBelowOffset: number):
   return baseOffset === expected || (baseOffset > expected && baseOffset <= gapsBelowOffset)
 }
 
+function addRange(rotten: RottenRange[], range: RottenRange): void {
+  if (rotten.length < RANGES_MAX) {
+    rotten.push(range)
+    return
+  }
+  const { endPosition, nextOffset } = range
+  rotten.push({ ...rotten.pop()!, endPosition, nextOffset })
+}
+
 /** All that is bad in the segment; the scrub goes on behind it. */
 function rottenRest(disk: Disk, input: ScrubInput): ScrubResult {
   const { limitBytes } = input
@@ -61,7 +73,7 @@ function rottenRest(disk: Disk, input: ScrubInput): ScrubResult {
     gapsBelowOffset: input.gapsBelowOffset,
     limitBytes,
     onBatch: () => {},
-    onRot: range => rotten.push(range),
+    onRot: range => addRange(rotten, range),
   })
   if (fileBytes < limitBytes) {
     const lost = { startPosition: fileBytes, endPosition: limitBytes }

@@ -167,6 +167,12 @@ export class Segment implements Closable {
     this.checked.add(position, this.#sizeBytes)
   }
 
+  /** The last of some batches was added at these times. */
+  appended(wallMs: number, monotonicMs: number): void {
+    this.lastAppendWallMs = wallMs
+    this.lastAppendMonotonicMs = monotonicMs
+  }
+
   /** Cuts off what a failed round wrote. */
   truncateToCounted(): void {
     this.#file!.truncate(this.#sizeBytes)

@@ -49,20 +49,21 @@ export function parseSwapName(name: string): (SwapRange & { readonly stage: Swap
 }
 
 /**
- * Second step: removes what the decided swap replaces, except `<base>.log` itself, and the indexes of all of it. The
- * directory must be synced afterwards.
+ * Second step: removes what the decided swap replaces, the `old` segments by their base offsets, except `<base>.log`
+ * itself, and the indexes of all of it. The directory must be synced afterwards.
  */
-export function unlinkReplaced(disk: Disk, directory: string, range: SwapRange): void {
-  const { baseOffset, endOffset } = range
-  for (const old of listLog(disk, directory).log) {
-    if (old < baseOffset || (old >= endOffset && old !== baseOffset)) continue
-    unlinkIfThere(disk, logFilePath(directory, old, 'index'))
-    unlinkIfThere(disk, logFilePath(directory, old, 'timeindex'))
-    if (old !== baseOffset) disk.unlink(logFilePath(directory, old, 'log'))
+export function unlinkReplaced(
+  disk: Disk,
+  directory: string,
+  { baseOffset }: SwapRange,
+  old: readonly number[],
+): void {
+  // A crash may have left the first one's indexes without it.
+  for (const offset of new Set([baseOffset, ...old])) {
+    unlinkIfThere(disk, logFilePath(directory, offset, 'index'))
+    unlinkIfThere(disk, logFilePath(directory, offset, 'timeindex'))
+    if (offset !== baseOffset) disk.unlink(logFilePath(directory, offset, 'log'))
   }
-  // A crash may have left them without their segment.
-  unlinkIfThere(disk, logFilePath(directory, baseOffset, 'index'))
-  unlinkIfThere(disk, logFilePath(directory, baseOffset, 'timeindex'))
 }
 
 /** Third step: the new file takes its place. The directory must be synced afterwards. */
@@ -72,7 +73,10 @@ export function putSwapInPlace(disk: Disk, directory: string, range: SwapRange):
 
 /** All steps behind the decision, blocking. */
 export function finishSwap(disk: Disk, directory: string, range: SwapRange): void {
-  unlinkReplaced(disk, directory, range)
+  const { baseOffset, endOffset } = range
+  const { log } = listLog(disk, directory)
+  const old = log.filter(offset => offset >= baseOffset && offset < endOffset)
+  unlinkReplaced(disk, directory, range, old)
   disk.syncDirectory(directory)
   putSwapInPlace(disk, directory, range)
   disk.syncDirectory(directory)

@@ -76,8 +76,8 @@ export class Swapper {
     const interval = indexIntervalBytes
     const gapsBelow = range.endOffset
     const segment = new Segment(this.#disk, this.#directory, baseOffset, interval, gapsBelow, paths)
-    this.#changeOver(range, segment)
-    unlinkReplaced(this.#disk, this.#directory, range)
+    const old = this.#changeOver(range, segment)
+    unlinkReplaced(this.#disk, this.#directory, range, old)
     this.#sync(() => {
       putSwapInPlace(this.#disk, this.#directory, range)
       const final = segmentPaths(this.#directory, baseOffset)
@@ -89,7 +89,8 @@ export class Swapper {
     })
   }
 
-  #changeOver({ baseOffset, endOffset }: SwapRange, segment: Segment): void {
+  /** Returns the base offsets of those that it stands for. */
+  #changeOver({ baseOffset, endOffset }: SwapRange, segment: Segment): number[] {
     const { segments } = this.#log
     const first = segments.findIndex(old => old.baseOffset >= baseOffset)
     const behind = segments.findIndex(old => old.baseOffset >= endOffset)
@@ -101,6 +102,7 @@ export class Swapper {
       old.closeFile()
     }
     this.#log.segmentsReplaced(replaced, segment)
+    return replaced.map(old => old.baseOffset)
   }
 
   #sync(next: () => void): void {

@@ -106,7 +106,8 @@ function verifySegment(run: Run, baseOffset: number, isLast: boolean): number {
   const indexes = new IndexCheck(disk, input.directory, baseOffset)
   // Behind the last proven offset an unclean stop may have left anything: recovery's business.
   const isEndOpen = isLast && !input.isClean
-  const provenOffset = isEndOpen ? (listing.window.at(-1) ?? 0) : Number.MAX_SAFE_INTEGER
+  const noted = Math.max(listing.window.at(-1) ?? 0, input.recoveryPoint)
+  const provenOffset = isEndOpen ? noted : Number.MAX_SAFE_INTEGER
   const scan = scanSegment({
     disk,
     path: logFilePath(input.directory, baseOffset, 'log'),

@@ -60,9 +60,10 @@ export class BatchReader {
 
   /** The next batch, valid until the call after; null at the end. Throws EBADBATCH where there is no valid one. */
   next(): Buffer | null {
-    if (this.#position === 0) this.#endAtForeign()
     if (this.isAtEnd) return null
     this.#hold(BATCH_HEADER_BYTES)
+    if (this.#position === 0) this.#endAtForeign()
+    if (this.isAtEnd) return null
     const batchBytes = batchBytesAt(this.#bytes, this.#position - this.#start)
     const isSane = batchBytes >= BATCH_HEADER_BYTES && batchBytes <= BATCH_BYTES_MAX
     if (!isSane) throw this.#bad(`a batch of ${batchBytes} bytes`)

@@ -77,6 +77,8 @@ export interface CompactionOutput {
 
 const RELATIVE_OFFSET_MAX = 2 ** 31 - 1
 const INDEX_ENTRY_BYTES = 12
+/** Segments that one file replaces: the owner unlinks them in one go. */
+const GROUP_SEGMENTS_MAX = 100
 
 /**
  * Throws as the disk does, and EBADBATCH where a segment is damaged: nothing is left behind then, and the log is as it
@@ -258,6 +260,7 @@ export function groupSources(
     const group = groups.at(-1)
     const isFitting =
       group !== undefined &&
+      group.length < GROUP_SEGMENTS_MAX &&
       bytes + source.sizeBytes <= bytesMax &&
       source.endOffset - group[0].baseOffset <= RELATIVE_OFFSET_MAX
     if (isFitting) group.push(source)
