@@ -41,13 +41,7 @@ const noteHeap = (): void => metrics.set(Metric.heapUsedBytes, getHeapStatistics
 noteHeap()
 setInterval(noteHeap, heapLookMs).unref()
 const host = Comlink.wrap<OwnerHost>(nodeEndpoint(boot.hostPort))
-const loop = new OwnerLoop(
-  boot,
-  { disk, clock: systemClock, tasks: host },
-  metrics,
-  host,
-  pulse,
-)
+const loop = new OwnerLoop(boot, { disk, clock: systemClock, tasks: host }, metrics, host, pulse)
 const housekeeping = ownerHousekeeping(boot, loop)
 Comlink.expose(new OwnerControlPlane(loop, housekeeping), nodeEndpoint(parentPort))
 loop.start()

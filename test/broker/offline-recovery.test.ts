@@ -222,7 +222,7 @@ describe('three partitions that fail', () => {
     for (const partition of all) {
       expect(await recover(broker, topic, partition)).toMatchObject({ status: 200 })
       expect(await codeOf(client, topic, partition)).toBe('NONE')
-      expect((await readyz(broker)).unavailable).toHaveLength(3 - partition)
+      expect((await readyz(broker)).unavailable ?? []).toHaveLength(3 - partition)
     }
     expect(await readyz(broker)).toMatchObject({ status: 200 })
     expect(await metric(broker, 'data_directory_offline')).toBe(0)

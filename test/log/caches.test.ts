@@ -70,6 +70,29 @@ describe.each([true, false])('after a stop that was clean: %j', isClean => {
   })
 })
 
+test('a disk that is too full for the indexes hides no record from a search by time', () => {
+  const kit = new LogHarness({ segmentBytesMax: 1_500, indexIntervalBytes: 150 }).open()
+  const add = (timestampMs: number): void => {
+    kit.append(makeBatch({ timestampMs }))
+  }
+  add(1_000)
+  kit.closeClean()
+  kit.open()
+  kit.disk.onOperation = ({ kind, path }) =>
+    kind === 'write' && path.endsWith('index') ? { code: 'ENOSPC' } : null
+  for (let mark = 1; mark < 60; mark++) add(1_000 + mark)
+  expect(kit.log.segments.length).toBeGreaterThan(2)
+  kit.disk.onOperation = () => null
+  kit.settle()
+  const found = (): unknown[] =>
+    Array.from({ length: 61 }, (_, mark) => kit.log.findByTime(1_000 + mark)?.baseOffset)
+  const wanted = [...Array(60).keys(), undefined]
+  expect(found()).toEqual(wanted)
+  kit.closeClean()
+  kit.open()
+  expect(found()).toEqual(wanted)
+})
+
 describe('a recovery point', () => {
   test.each([0, 3, 20, 45, 46, 100_000])('of %i, whatever the log holds', recoveryPoint => {
     const { kit, batches } = lived(false)

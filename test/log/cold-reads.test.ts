@@ -83,7 +83,7 @@ describe('cold reads', () => {
     reads.putAside(link, log, readFrom(3))
     reads.took(log, 50)
     expect(reads.putAside(link, log, readFrom(4))).toBe(true)
-    expect((await served).map(({ offset }) => offset).sort()).toEqual([3, 4])
+    expect((await served).map(({ offset }) => offset).sort((a, b) => a - b)).toEqual([3, 4])
     log.close({ clean: false })
   })
 

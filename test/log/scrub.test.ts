@@ -233,3 +233,42 @@ test('a segment with thousands of bad places is told about in bounded words', ()
   expect(rotten?.[0]).toMatchObject({ firstOffset: 1, nextOffset: 2 })
   expect(rotten?.at(-1)).toMatchObject({ firstOffset: 1999, endPosition: sizeBytes })
 })
+
+test('a log whose files cannot be opened keeps nobody else from being looked at', async () => {
+  const kit = filled()
+  const logs: (typeof kit.log | undefined)[] = []
+  const { slot, segments } = kit.log
+  logs[slot] = kit.log
+  const another = (at: number, provenBytes: typeof kit.log.provenBytes): typeof kit.log =>
+    Object.create(kit.log, { slot: { value: at }, provenBytes: { value: provenBytes } })
+  logs[slot + 1] = another(slot + 1, segment => kit.log.provenBytes(segment))
+  logs[slot + 2] = another(slot + 2, () => {
+    throw new Error('ENOENT')
+  })
+  let passes = 0
+  const failures: number[] = []
+  const looked: number[] = []
+  const scrubber = new Scrubber({
+    clock: kit.clock,
+    tasks: {
+      run: async (_, input) => {
+        looked.push((input as ScrubInput).baseOffset)
+        return scrubSlice(kit.disk, input as ScrubInput)
+      },
+    },
+    logs,
+    intervalMs: dayMs,
+    bytesPerSecondMax: 1024 * 1024,
+    onProgress: (_, isPassDone) => {
+      if (isPassDone) passes++
+    },
+    onFailure: at => failures.push(at),
+  })
+  scrubber.start()
+  await pass(kit, dayMs / 2)
+  scrubber.stop()
+  const bases = segments.map(({ baseOffset }) => baseOffset)
+  expect(looked).toEqual([...bases, ...bases])
+  expect(failures).toEqual([slot + 2])
+  expect(passes).toBe(1)
+})

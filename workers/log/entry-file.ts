@@ -12,7 +12,7 @@
  * index gets sparser, look-ups scan further).
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
-import { createEmpty, readFully, writeFully } from './files.ts'
+import { createEmpty, readFully, unlinkIfThere, writeFully } from './files.ts'
 
 /** Entries of a page: what one look-up reads and the most the tail holds. */
 const PAGE_ENTRIES = 512
@@ -189,12 +189,12 @@ export class EntryFile {
   }
 
   /**
-   * Makes the file hold exactly these entries and gives the tail's memory back. Entries that cannot be written are
-   * dropped; false when not even the file could be brought into shape, so that it must be rebuilt on the next open.
+   * Makes the file hold exactly these entries and gives the tail's memory back. False when some could not be written
+   * and were dropped, or when not even the file could be brought into shape.
    */
   save(): boolean {
     if (!this.#dirty) return true
-    this.#saveTail()
+    const isWhole = this.#saveTail()
     this.#tail = null
     try {
       const file = this.#openForWriting()
@@ -204,9 +204,19 @@ export class EntryFile {
         file.close()
       }
       this.#dirty = false
-      return true
+      return isWhole
     } catch {
       return false
+    }
+  }
+
+  /** Forgets everything and takes the file away, so that the next run builds it anew. */
+  remove(): void {
+    this.clear()
+    try {
+      unlinkIfThere(this.#disk, this.#path)
+    } catch {
+      // Then the next run believes what there is.
     }
   }
 

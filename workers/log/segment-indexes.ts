@@ -77,7 +77,8 @@ export class SegmentIndexes {
       this.times.maybeAppend(this.maxTimestampMs, this.maxTimestampOffset)
     }
     this.offsets.save()
-    this.times.save()
+    // Without its last entries it would say too little of the whole segment.
+    if (!this.times.save()) this.times.remove()
   }
 
   /** The files were renamed. */

@@ -46,6 +46,8 @@ export class Segment implements Closable {
   #indexes: SegmentIndexes | null = null
   /** They came from files that another run wrote. */
   #isIndexTrusted = false
+  /** They lie under temporary names: what was built anew while the log serves is not synced. */
+  #areIndexesTemporary = false
   #file: DiskFile | null = null
   /** Pinned: the active segment and those that await a sync. The thread's limit does not close their files. */
   #pinned = false
@@ -61,6 +63,8 @@ export class Segment implements Closable {
   /** Bytes that a finished sync covers, and those that the sync in flight covers. */
   syncedBytes = 0
   syncingBytes = 0
+  /** The last round that synced it has synced its index files as well. */
+  isSyncedSealed = false
 
   /** Touches no file. `paths`: where the files are until `movedTo`, when they have other names than usual. */
   constructor(
@@ -85,7 +89,7 @@ export class Segment implements Closable {
   /** The files were renamed; an open descriptor stays good. */
   movedTo(paths: SegmentPaths): void {
     this.#paths = paths
-    this.#indexes?.movedTo(paths.index, paths.timeindex)
+    if (!this.#areIndexesTemporary) this.#indexes?.movedTo(paths.index, paths.timeindex)
   }
 
   /** Creates the log file, or takes over an empty one that a crash or a failed roll left. */
@@ -183,7 +187,7 @@ export class Segment implements Closable {
     if (this.#indexes === null) {
       this.#indexes = this.#newIndexes()
       this.#isIndexTrusted = this.#indexes.load(this.sizeBytes)
-      if (!this.#isIndexTrusted) this.#rebuildIndexes(this.#indexes)
+      if (!this.#isIndexTrusted) this.#rebuildIndexes()
     }
     return this.#indexes
   }
@@ -197,23 +201,30 @@ export class Segment implements Closable {
   distrustIndexes(): boolean {
     if (!this.#isIndexTrusted) return false
     this.#isIndexTrusted = false
-    this.#rebuildIndexes(this.indexes)
+    this.#rebuildIndexes()
     return true
   }
 
-  #newIndexes(): SegmentIndexes {
+  #newIndexes(ending = ''): SegmentIndexes {
+    const { index, timeindex } = this.#paths
     return new SegmentIndexes(
       this.#disk,
       this.baseOffset,
-      this.#paths.index,
-      this.#paths.timeindex,
+      index + ending,
+      timeindex + ending,
       this.#indexIntervalBytes,
     )
   }
 
-  /** Walks the headers and writes both indexes anew. */
-  #rebuildIndexes(indexes: SegmentIndexes): void {
-    indexes.clear()
+  /**
+   * Walks the headers and writes both indexes anew. Those of a sealed segment get names that the next start drops: it
+   * would believe what a power cut left of them.
+   */
+  #rebuildIndexes(): void {
+    for (const path of this.#indexPaths) unlinkIfThere(this.#disk, path)
+    this.#areIndexesTemporary = !this.#pinned
+    const indexes = this.#newIndexes(this.#areIndexesTemporary ? '.tmp' : '')
+    this.#indexes = indexes
     const { rottenBytes } = scanSegment({
       disk: this.#disk,
       path: this.path,
@@ -233,6 +244,27 @@ export class Segment implements Closable {
     this.#indexes?.save()
   }
 
+  /**
+   * Its index files, to be synced once it is sealed: they are believed after a crash. A file that does not open now is
+   * removed instead, and built anew by whoever needs it. Throws as the disk does.
+   */
+  openIndexFiles(): DiskFile[] {
+    const files: DiskFile[] = []
+    for (const path of this.#indexPaths) {
+      if (!this.#disk.exists(path)) continue
+      try {
+        files.push(this.#disk.open(path, 'r'))
+      } catch {
+        this.#disk.unlink(path)
+      }
+    }
+    return files
+  }
+
+  get #indexPaths(): readonly string[] {
+    return [this.#paths.index, this.#paths.timeindex]
+  }
+
   /** Last offset of the batch at the position that `positionFor` gave; -1 when nothing is known of it. */
   foundLastOffset = -1
 
@@ -248,7 +280,9 @@ export class Segment implements Closable {
   /** Removes the three files, the records last: what is left half-way is a segment, not an orphaned index. */
   remove(): void {
     this.closeFile()
-    const { index, timeindex, log } = this.#paths
-    for (const path of [index, timeindex, log]) unlinkIfThere(this.#disk, path)
+    if (this.#areIndexesTemporary) {
+      for (const path of this.#indexPaths) unlinkIfThere(this.#disk, `${path}.tmp`)
+    }
+    for (const path of [...this.#indexPaths, this.path]) unlinkIfThere(this.#disk, path)
   }
 }

@@ -84,13 +84,22 @@ export class TimeIndex {
     return isFound
   }
 
-  save(): boolean {
-    return this.#entries.save()
+  /** A file that lacks its last entry, the largest timestamp, would hide records: none is left then. */
+  save(): void {
+    if (this.#entries.save()) return
+    this.#entries.remove()
+    this.#lastTimestampMs = -1
   }
 
   clear(): void {
     this.#entries.clear()
     this.#lastTimestampMs = -1
+  }
+
+  /** Better none than one that lacks what is newest. */
+  remove(): void {
+    this.clear()
+    this.#entries.remove()
   }
 
   movedTo(path: string): void {
