@@ -261,7 +261,7 @@ export const metricRows = {
   recoveredBytes: {
     name: 'recovered_bytes_total',
     type: 'counter',
-    help: 'Bytes of segment files scanned by recovery',
+    help: 'Bytes of segment files that recovery had no proof of, and checked',
   },
   truncatedBytes: {
     name: 'truncated_bytes_total',

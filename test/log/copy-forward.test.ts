@@ -123,6 +123,8 @@ describe('at the start of a process', () => {
     }
     kit.open({ recover: true })
     expect(logBytes).toBeLessThan(700_000)
+    const unproven = Buffer.concat(batches.slice(390)).length
+    expect(kit.log.loaded).toMatchObject({ recoveredBytes: unproven, truncatedBytes: 0 })
     kit.disk.onOperation = () => null
     expectSame(kit.readAll(), batches)
     for (const offset of [1, 200, 389, 390, 399]) {

@@ -23,7 +23,7 @@ function damaged({ findings }: VerifyReport): string[] {
 test('any number of notes leaves room for damage', () => {
   const kit = closed(201)
   for (const name of kit.names()) {
-    if (/index$/.test(name)) kit.disk.unlink(`${directory}/${name}`)
+    if (name.endsWith('index')) kit.disk.unlink(`${directory}/${name}`)
   }
   const bytes = kit.disk.bytesOf(kit.path(198, 'log'))
   bytes[80] ^= 1

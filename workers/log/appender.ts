@@ -131,9 +131,14 @@ export class Appender {
   #checkProducer(batch: Uint8Array, delta: number, into: AppendResult): number {
     const verdict = this.#producers.check(batch, 0)
     if (verdict !== Errors.DUPLICATE_SEQUENCE_NUMBER) return verdict
-    into.duplicate = true
     into.baseOffset = this.#producers.duplicateBaseOffset
     into.lastOffset = into.baseOffset + delta
+    const { highWatermark, recoveryPoint } = this.#log.offsets
+    const isReadable = into.lastOffset < highWatermark
+    const isFlushed = into.lastOffset < recoveryPoint || this.#log.config.flushPolicy === 'os'
+    // The policy was `os` a moment ago. The high watermark says nothing of the flush then, and never goes back.
+    if (isReadable && !isFlushed) return Errors.REQUEST_TIMED_OUT
+    into.duplicate = true
     if (this.#log.config.timestampType === 'LogAppendTime') {
       into.logAppendTimeMs = this.#producers.duplicateTimestampMs
     }

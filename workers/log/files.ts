@@ -110,6 +110,17 @@ export function replaceFile(disk: Disk, path: string, bytes: Uint8Array): void {
   }
 }
 
+/** Blocks until a file that is there is on disk. */
+export function syncFile(disk: Disk, path: string): void {
+  if (!disk.exists(path)) return
+  const file = disk.open(path, 'r')
+  try {
+    file.sync()
+  } finally {
+    file.close()
+  }
+}
+
 /** Opens `path` for writing as an empty file, whether or not it exists. */
 export function createEmpty(disk: Disk, path: string): DiskFile {
   if (!disk.exists(path)) return disk.open(path, 'wx')

@@ -5,7 +5,8 @@
  *   interval      a round once `flushMessages` records or `flushMs` are waiting (the 2011 paper), and after a roll
  *   os            the page cache; a round only after a roll, so that recovery need not read sealed segments
  *
- * A round syncs every file of the log that holds unsynced bytes, and the directory when it has new names. Only when all
+ * A round syncs every file of the log that holds unsynced bytes, the index files of what was sealed since the last one
+ * (recovery believes those of whole segments below the recovery point), and the directory when it has new names. Only when all
  * of that succeeded does the recovery point move to where the log ended when the round started (RELIABILITY P1). The
  * first failure is final: no file of this log is synced again (P11, fsync may report an error only once).
  */
@@ -80,6 +81,11 @@ export class Flusher {
     if (byRoll) this.#rolled = true
   }
 
+  /** The next round is due at once, whatever the policy. */
+  forceRound(): void {
+    this.#rolled = true
+  }
+
   /** Bytes were appended to the active segment. */
   appended(segment: Segment): void {
     if (this.#unsynced.at(-1) !== segment) this.#unsynced.push(segment)
@@ -149,6 +155,8 @@ export class Flusher {
         segment.syncingBytes = segment.sizeBytes
         this.#partsLeft++
         segment.file().startSync(this.#partDone)
+        segment.isSyncedSealed = segment !== this.#log.active
+        if (segment.isSyncedSealed) this.#startIndexSyncs(segment)
       }
       for (const directory of this.#dirtyDirectories) {
         this.#partsLeft++
@@ -159,6 +167,16 @@ export class Flusher {
       this.#partDone(error as Error)
     }
     this.#partDone(null)
+  }
+
+  #startIndexSyncs(segment: Segment): void {
+    for (const file of segment.openIndexFiles()) {
+      this.#partsLeft++
+      file.startSync(error => {
+        file.close()
+        this.#partDone(error)
+      })
+    }
   }
 
   readonly #partDone = (error: Error | null): void => {
@@ -194,7 +212,8 @@ export class Flusher {
     const { active } = this.#log
     let kept = 0
     for (const segment of this.#unsynced) {
-      if (segment.syncedBytes < segment.sizeBytes) this.#unsynced[kept++] = segment
+      const isWhole = segment === active || segment.isSyncedSealed
+      if (segment.syncedBytes < segment.sizeBytes || !isWhole) this.#unsynced[kept++] = segment
       else if (segment !== active) segment.unpin()
     }
     this.#unsynced.length = kept
@@ -212,6 +231,8 @@ export class Flusher {
     for (const segment of this.#unsynced) {
       segment.file().sync()
       segment.syncingBytes = segment.sizeBytes
+      segment.isSyncedSealed = segment !== this.#log.active
+      if (segment.isSyncedSealed) segment.syncIndexes()
     }
     for (const directory of this.#dirtyDirectories) this.#disk.syncDirectory(directory)
     this.#dirtyDirectories.length = 0

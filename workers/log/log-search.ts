@@ -22,7 +22,7 @@ export function findByTime(
   for (let index = floorSegment(segments, fromOffset); index < segments.length; index++) {
     const segment = segments[index]
     const limit = log.readableBytes(segment)
-    if (limit === 0 || segment.timedIndexes.maxTimestampMs < timestampMs) continue
+    if (limit === 0 || segment.indexes.maxTimestampMs < timestampMs) continue
     const endOffset = endOf(segments, index)
     const found = findInSegment(segment, limit, endOffset, timestampMs, fromOffset, wholly)
     if (found !== null) return found
@@ -75,7 +75,7 @@ export function findMaxTimestamp(
     const limit = log.readableBytes(segment)
     if (limit === 0) continue
     const isWhole = limit === segment.sizeBytes
-    if (isWhole && best !== null && segment.timedIndexes.maxTimestampMs <= bestMs) continue
+    if (isWhole && best !== null && segment.indexes.maxTimestampMs <= bestMs) continue
     const startOffset = Math.max(startOfMax(segment, limit), fromOffset)
     const cursor = sharedCursor().start(segment.file(), segment.positionFor(startOffset), limit)
     const endOffset = endOf(segments, index)
@@ -89,7 +89,7 @@ export function findMaxTimestamp(
         bytes: cursor.batchBytes,
         segment: segment.baseOffset,
       }
-      if (isWhole && bestMs === segment.timedIndexes.maxTimestampMs) break
+      if (isWhole && bestMs === segment.indexes.maxTimestampMs) break
     }
   }
   return best
@@ -97,7 +97,7 @@ export function findMaxTimestamp(
 
 /** An offset before which no batch of file[0, limit) has the largest timestamp of that range. */
 function startOfMax(segment: Segment, limit: number): number {
-  const { timedIndexes: indexes, baseOffset } = segment
+  const { indexes, baseOffset } = segment
   if (limit === segment.sizeBytes) return Math.max(indexes.maxTimestampOffset, baseOffset)
   // The newest time entry that speaks of readable batches only; newer batches can but exceed it.
   const lastIndexed = indexes.offsets.lastOffsetBelow(limit)

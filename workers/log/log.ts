@@ -85,7 +85,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.loaded = loaded
     this.segments = loaded.segments
     this.active = loaded.segments.at(-1)!
-    this.marks = new Marks(env.disk, spec.directory, loaded.marks, error => this.#fail(error))
+    const failed = (error: Error): void => this.#fail(error)
+    this.marks = new Marks(env.disk, spec.directory, loaded.marks, failed, loaded.newParent)
     this.offsets = new LogOffsets(
       loaded.marks.logStart,
       loaded.logEndOffset,
@@ -125,6 +126,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     if (loaded.newParent !== null) this.#flusher.directoryCreated(loaded.newParent)
     // What a dead owner left behind is flushed at once, whatever the policy.
     for (const segment of loaded.unsynced) this.#flusher.segmentCreated(segment, true)
+    for (const segment of loaded.reindexed) this.#flusher.segmentCreated(segment, true)
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
     this.#flusher.maybeStart()
     for (const range of loaded.rotten) this.lost(range)
@@ -138,7 +140,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   /**
    * Checks one batch, gives it its offsets and patches them in; nothing is written yet. Fills `into`. The bytes must
    * stay as they are until `commit`. A duplicate is no error: it is answered with the original's offsets, under
-   * acks=all once `into.lastOffset` is below the high watermark.
+   * acks=all once `into.lastOffset` is below the high watermark. One that is readable and not flushed, because the
+   * policy was `os` until just now, is REQUEST_TIMED_OUT: the producer asks again.
    */
   stage(batch: Uint8Array, apiVersion: number, into: AppendResult): void {
     this.#appender.stage(batch, apiVersion, into)
@@ -295,13 +298,24 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.marks.stop()
     this.swapper.stop()
     if (isClean) {
-      this.active.saveIndexes()
       // A full disk may refuse the note that the next start relies on.
-      isClean = this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
+      isClean = this.#saveActiveIndexes() && this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
       this.#checkpoints.writeSnapshot(this.offsets.logEnd, this.#snapshotOffsets)
     }
     for (const segment of this.segments) segment.closeFile()
     return isClean
+  }
+
+  /** The next start believes them. Those of a log that was only read are as they were. */
+  #saveActiveIndexes(): boolean {
+    this.active.saveIndexes()
+    if (this.active.lastAppendWallMs < 0 && !this.#spec.recover) return true
+    try {
+      this.active.syncIndexes()
+      return true
+    } catch {
+      return false
+    }
   }
 
   /** Closes without flushing and removes the directory. */
@@ -315,6 +329,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.active.indexes.intervalBytes = config.indexIntervalBytes
     this.#flusher.configure(config)
     this.offsets.setReadableUnflushed(config.flushPolicy === 'os')
+    // Acknowledgements by all of what was readable before wait for this round.
+    if (this.offsets.highWatermark > this.offsets.recoveryPoint) this.#flusher.forceRound()
     if (config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
     this.#flusher.maybeStart()
     this.#events.onAdvance(this)

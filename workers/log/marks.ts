@@ -8,7 +8,7 @@
  *
  * Replaced as a whole, so that a crash leaves the old one or the new one:
  *
- *   write log-marks.new -> sync -> rename -> sync directory -> done
+ *   write log-marks.new -> sync -> rename -> sync directory (and the one above, while the log's own name is new) -> done
  *
  * One replacement is under way at a time; what is asked for meanwhile shares the next one. Without the file the log
  * starts at its first segment.
@@ -52,6 +52,8 @@ export class Marks {
   readonly #directory: string
   /** A sync, or a write for another reason than want of room, has failed: the log goes offline (RELIABILITY P11). */
   readonly #onFailure: (error: Error) => void
+  /** Directories whose names a mark needs, innermost first. */
+  #directories: readonly string[]
   #durable: MarkOffsets
   #wanted: MarkOffsets
   #waiting: Waiting[] = []
@@ -64,7 +66,9 @@ export class Marks {
     directory: string,
     marks: MarkOffsets,
     onFailure: (error: Error) => void,
+    newParent: string | null = null,
   ) {
+    this.#directories = newParent === null ? [directory] : [directory, newParent]
     this.#disk = disk
     this.#directory = directory
     this.#durable = marks
@@ -145,23 +149,26 @@ export class Marks {
     const directory = this.#directory
     try {
       this.#disk.rename(`${directory}/${newFileName}`, `${directory}/${LOG_MARKS_FILE}`)
-      this.#isInFlight = true
-      this.#disk.startSyncDirectory(directory, error => this.#directorySynced(written, error))
+      this.#syncDirectory(written, 0)
     } catch (error) {
-      this.#isInFlight = false
       this.#failed(error as Error, true)
     }
   }
 
-  #directorySynced(written: MarkOffsets, error: Error | null): void {
-    this.#isInFlight = false
-    if (this.#state === 'stopped') this.#settled()
-    else if (error !== null) this.#failed(error, true)
-    else this.#succeeded(written)
+  #syncDirectory(written: MarkOffsets, index: number): void {
+    this.#isInFlight = true
+    this.#disk.startSyncDirectory(this.#directories[index], error => {
+      this.#isInFlight = false
+      if (this.#state === 'stopped') this.#settled()
+      else if (error !== null) this.#failed(error, true)
+      else if (index + 1 < this.#directories.length) this.#syncDirectory(written, index + 1)
+      else this.#succeeded(written)
+    })
   }
 
   #succeeded(written: MarkOffsets): void {
     this.#state = 'idle'
+    this.#directories = [this.#directory]
     this.#durable = written
     const met = this.#waiting.filter(({ isMet }) => isMet(written))
     this.#waiting = this.#waiting.filter(({ isMet }) => !isMet(written))

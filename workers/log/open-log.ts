@@ -43,6 +43,8 @@ export interface LoadedLog {
   readonly recoveryPoint: number
   /** Segments that hold bytes which are not. */
   readonly unsynced: readonly Segment[]
+  /** Sealed segments, proven, whose index files were made anew and are not synced. */
+  readonly reindexed: readonly Segment[]
   /** Offsets that were synced once and are gone. */
   readonly rotten: readonly LostRange[]
   /** The active segment's name is not synced yet. */
@@ -51,7 +53,7 @@ export interface LoadedLog {
   readonly newParent: string | null
   /** Everything is proven up to the log end and no window file says so. */
   readonly isCheckpointDue: boolean
-  /** Scanned again, and cut off. */
+  /** Not proven, and checked; of these, cut off. */
   readonly recoveredBytes: number
   readonly truncatedBytes: number
 }
@@ -147,6 +149,7 @@ function createLog(spec: PartitionSpec, env: Env, listing: Listing, marked: Mark
     recoveryPoint: logEndOffset,
     unsynced: [],
     rotten: [],
+    reindexed: [],
     producers,
     windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
@@ -183,6 +186,7 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing, marked: Mark
     recoveryPoint: logEndOffset,
     unsynced: [],
     rotten: [],
+    reindexed: [],
     producers,
     windowOffsets: listing.window,
     snapshotOffsets: listing.snapshot,
@@ -230,15 +234,15 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   const { directory } = spec
   const { verdict, producers } = recovered(spec, env)
   const isPoisoned = verdict.copyForward && spec.flushedOffset >= 0
-  const { cutBytes } = repairLog(disk, directory, verdict, isPoisoned)
   const kept = verdict.segments.filter(segment => damageOf(segment) !== 'left-out')
   const last = kept.at(-1)!
-  const listing = listLog(disk, directory)
-  const segments = listing.log.map(base => newSegment(env, spec, base, marked.gapsBelow))
   // Offsets below the log start were given out, also where nothing of them is left.
   const logEndOffset = Math.max(last.nextOffset, marked.logStart)
   // Nothing is appended behind rot: what lies there could swallow the next batch.
   const isBehindRot = damageOf(last) === 'rot' || logEndOffset > last.nextOffset
+  const { cutBytes } = repairLog(disk, directory, verdict, isPoisoned, !isBehindRot)
+  const listing = listLog(disk, directory)
+  const segments = listing.log.map(base => newSegment(env, spec, base, marked.gapsBelow))
   const isActiveNew = isBehindRot && listing.log.at(-1) !== logEndOffset
   if (isActiveNew) segments.push(newSegment(env, spec, logEndOffset))
   const active = segments.at(-1)!
@@ -248,6 +252,8 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   noteBirth(active, clock)
   removeTemporary(disk, directory, listing)
   const unsynced = noteProof(segments, kept, verdict.copyForward)
+  const isReindexed = (segment: Segment): boolean =>
+    segment !== active && segment.baseOffset >= kept[0].baseOffset && !unsynced.includes(segment)
   const isProven = unsynced.length === 0
   const isNew = verdict.provenOffset <= 0
   return {
@@ -255,6 +261,7 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
     logEndOffset,
     recoveryPoint: isProven ? logEndOffset : Math.max(verdict.provenOffset, marked.logStart),
     unsynced,
+    reindexed: verdict.copyForward ? [] : segments.filter(isReindexed),
     rotten: lostRanges(kept, logEndOffset, marked.gapsBelow),
     producers,
     windowOffsets: listing.window,
@@ -263,7 +270,10 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
     isActiveNew: isActiveNew || active.sizeBytes === 0,
     newParent: isNew ? dirname(directory) : null,
     isCheckpointDue: isProven && listing.window.at(-1) !== logEndOffset,
-    recoveredBytes: verdict.segments.reduce((sum, segment) => sum + segment.fileBytes, 0),
+    recoveredBytes: verdict.segments.reduce(
+      (sum, one) => sum + one.fileBytes - one.unprovenPosition,
+      0,
+    ),
     truncatedBytes: cutBytes,
   }
 }

@@ -91,7 +91,8 @@ class LogRecovery {
   run(): Recovered {
     const { directory, nowMs, copyForward, indexIntervalBytes } = this.#input
     const { log, window } = this.#listing
-    const first = log.findLastIndex(base => base <= this.#provenEnd)
+    // One that ends just there was perhaps not sealed in time for its index files to be proven, too.
+    const first = log.findLastIndex(base => base < this.#provenEnd)
     const tail = log.slice(Math.max(0, first))
     const producersAt = rebuildProducers(
       this.#disk,

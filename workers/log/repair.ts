@@ -6,7 +6,7 @@ import { dirname } from 'node:path'
 import type { RecoveryVerdict, SegmentVerdict } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import { copyBytes, copyUnproven } from './copy-forward.ts'
-import { listLog, logFilePath, readFully, temporaryPath, unlinkIfThere } from './files.ts'
+import { listLog, logFilePath, readFully, syncFile, temporaryPath, unlinkIfThere } from './files.ts'
 import { damageOf } from './recovery.ts'
 
 const LOOK_BYTES = 64 * 1024
@@ -34,13 +34,16 @@ export interface Repair {
 
 /**
  * With `isPoisoned`, a sync of the last file may have failed in this process: it is not written to again, whatever is
- * in it. Throws as the disk does; the log must not be served then.
+ * in it. With the copy the index files are synced, too, but for those of the segment that will be appended to, if that
+ * is the last one of these: nobody looks behind them after the next crash. Without, the flusher does it, as the log
+ * must be open soon. Throws as the disk does; the log must not be served then.
  */
 export function repairLog(
   disk: Disk,
   directory: string,
   verdict: RecoveryVerdict,
   isPoisoned: boolean,
+  isLastActive: boolean,
 ): Repair {
   const kept = verdict.segments.filter(segment => damageOf(segment) !== 'left-out')
   const leftOut = verdict.segments.filter(segment => damageOf(segment) === 'left-out')
@@ -67,7 +70,9 @@ export function repairLog(
   if (copied.length > 0 && verdict.provenOffset <= 0) disk.syncDirectory(dirname(directory))
   for (const segment of kept) {
     cut(disk, directory, segment, copied.includes(segment), !isPoisoned)
-    putIndexesInPlace(disk, directory, segment)
+    const isLast = isLastActive && segment === kept.at(-1)
+    const activeBase = isLast ? (segment.indexedBases.at(-1) ?? -1) : -1
+    putIndexesInPlace(disk, directory, segment, activeBase, verdict.copyForward)
   }
   return { cutBytes, copiedBytes }
 }
@@ -126,12 +131,19 @@ function isZero(file: ReturnType<Disk['open']>, start: number, end: number): boo
   return true
 }
 
-function putIndexesInPlace(disk: Disk, directory: string, verdict: SegmentVerdict): void {
+function putIndexesInPlace(
+  disk: Disk,
+  directory: string,
+  verdict: SegmentVerdict,
+  activeBase: number,
+  isSynced: boolean,
+): void {
   const { baseOffset, indexedBases } = verdict
   for (const suffix of ['index', 'timeindex'] as const) {
     for (const base of indexedBases) {
       const temporary = temporaryPath(directory, base, suffix)
       const path = logFilePath(directory, base, suffix)
+      if (isSynced && base !== activeBase) syncFile(disk, temporary)
       if (disk.exists(temporary)) disk.rename(temporary, path)
       else unlinkIfThere(disk, path)
     }

@@ -44,9 +44,9 @@ export interface ScrubberOptions {
   readonly intervalMs: number
   readonly bytesPerSecondMax: number
   /** Bytes read, and whether a pass has just ended. */
-  onProgress(bytes: number, isPassDone: boolean): void
+  readonly onProgress: (bytes: number, isPassDone: boolean) => void
   /** A task could not be run: the segment is left for the next pass. */
-  onFailure(slot: number, error: Error): void
+  readonly onFailure: (slot: number, error: Error) => void
 }
 
 /** Where the pass is. */

@@ -77,8 +77,7 @@ export class SegmentIndexes {
       this.times.maybeAppend(this.maxTimestampMs, this.maxTimestampOffset)
     }
     this.offsets.save()
-    // Without its last entries it would say too little of the whole segment.
-    if (!this.times.save()) this.times.remove()
+    this.times.save()
   }
 
   /** The files were renamed. */

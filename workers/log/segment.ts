@@ -256,9 +256,21 @@ export class Segment implements Closable {
         files.push(this.#disk.open(path, 'r'))
       } catch {
         this.#disk.unlink(path)
+        this.#indexes = null
       }
     }
     return files
+  }
+
+  /** Blocks; before a clean stop. */
+  syncIndexes(): void {
+    for (const file of this.openIndexFiles()) {
+      try {
+        file.sync()
+      } finally {
+        file.close()
+      }
+    }
   }
 
   get #indexPaths(): readonly string[] {

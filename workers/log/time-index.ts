@@ -96,12 +96,6 @@ export class TimeIndex {
     this.#lastTimestampMs = -1
   }
 
-  /** Better none than one that lacks what is newest. */
-  remove(): void {
-    this.clear()
-    this.#entries.remove()
-  }
-
   movedTo(path: string): void {
     this.#entries.movedTo(path)
   }

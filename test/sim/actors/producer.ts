@@ -27,6 +27,7 @@ const retriable = new Set<number>([
   Errors.NOT_LEADER_OR_FOLLOWER,
   Errors.KAFKA_STORAGE_ERROR,
   Errors.OUT_OF_ORDER_SEQUENCE_NUMBER,
+  Errors.REQUEST_TIMED_OUT,
 ])
 
 interface InFlight {

@@ -39,6 +39,8 @@ export class PartitionModel {
   logStart = 0
   isMachineCrashed = false
   isFlushFailed = false
+  /** Of `proven`, what does not rest on a page cache that was believed after a sync in it had failed. */
+  #provenFirm = Number.POSITIVE_INFINITY
   /** The flushed end when the log went offline. */
   #poisonedAt = -1
 
@@ -148,6 +150,17 @@ export class PartitionModel {
     this.isMachineCrashed ||= isMachine
   }
 
+  /** The page cache forgot what a failed sync had left in it. Under `os` a restart in between took its word. */
+  evicted(): void {
+    this.isFlushFailed = true
+    this.proven = Math.min(this.proven, this.#provenFirm)
+  }
+
+  /** The log is about to open, with the page cache's word taken for its tail. */
+  believes(isBelieved: boolean): void {
+    if (isBelieved) this.#provenFirm = Math.min(this.#provenFirm, this.proven)
+  }
+
   /** Nothing below may be missing after a restart. */
   get required(): number {
     const isKept = !this.isMachineCrashed && !this.isFlushFailed
@@ -165,9 +178,7 @@ export class PartitionModel {
     demand(logStart <= startMax, 'lost-write', () => {
       return `${name}: the log starts at ${logStart}, ${startMax} was promised`
     })
-    // Under `os` records may be deleted that were never flushed, and the directory with them lost.
-    const isForgotten = this.isMachineCrashed && this.proven < this.logStart
-    demand(logStart >= this.logStart || isForgotten, 'log-start-went-back', () => {
+    demand(logStart >= this.logStart, 'log-start-went-back', () => {
       return `${name}: the log starts at ${logStart} again, it was at ${this.logStart}`
     })
     const found: Entry[] = []

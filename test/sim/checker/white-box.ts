@@ -95,7 +95,7 @@ function fileName(base: number): string {
 }
 
 /** Whether the directory's own name is on the platter. */
-function isDurable(disk: SimDisk, directory: string): boolean {
+export function isDurable(disk: SimDisk, directory: string): boolean {
   const slash = directory.lastIndexOf('/')
   const parent = disk.directory(directory.slice(0, slash))
   const node: Node | undefined = parent.durable.get(directory.slice(slash + 1))

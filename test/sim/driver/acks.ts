@@ -39,28 +39,22 @@ export function answerAppend(
   }
   sim.models[batch.slot]?.acked(batch, baseOffset, isDuplicate)
   if (acks !== -1 || log.offsets.highWatermark >= endOffset) {
-    if (acks === -1) checkFirm(sim, log, batch, endOffset)
+    if (acks === -1) checkFirm(log, batch, endOffset)
     answer({ error, baseOffset })
     return
   }
   waiting.push({
     endOffset,
     answer: failure => {
-      if (failure === Errors.NONE) checkFirm(sim, log, batch, endOffset)
+      if (failure === Errors.NONE) checkFirm(log, batch, endOffset)
       answer({ error: failure, baseOffset })
     },
   })
 }
 
-/** acks=all is answered once the flushed end has passed the batch, but for what was appended under `os`. */
-function checkFirm(
-  { models }: Simulation,
-  log: PartitionLog,
-  batch: SentBatch,
-  endOffset: number,
-): void {
-  const weakEnd = models[batch.slot]?.weakHighWatermark ?? 0
-  if (log.config.flushPolicy === 'os' || endOffset <= weakEnd) return
+/** acks=all is answered once the flushed end has passed the batch, but under `os`. */
+function checkFirm(log: PartitionLog, batch: SentBatch, endOffset: number): void {
+  if (log.config.flushPolicy === 'os') return
   const { recoveryPoint } = log.offsets
   demand(endOffset <= recoveryPoint, 'ack-above-flushed', () => {
     return `batch ${describe(batch)} to ${endOffset} acked by all, flushed is ${recoveryPoint}`

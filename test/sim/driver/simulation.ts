@@ -14,7 +14,13 @@ import { type Anomaly, demand } from '../checker/anomaly.ts'
 import { finalCheck } from '../checker/final-check.ts'
 import { PartitionModel } from '../checker/model.ts'
 import { UnlinkRule } from '../checker/unlinks.ts'
-import { DurableEnd, durableLogStart, firstDurableBase, storedIn } from '../checker/white-box.ts'
+import {
+  DurableEnd,
+  durableLogStart,
+  firstDurableBase,
+  isDurable,
+  storedIn,
+} from '../checker/white-box.ts'
 import type { CrashKind, Plan } from '../swarm.ts'
 import { SimDisk } from '../world/disk.ts'
 import { Faults } from '../world/faults.ts'
@@ -149,7 +155,7 @@ export class Simulation {
       for (const place of this.places) {
         const model = this.models[place.slot] as PartitionModel
         // A flush had failed, whether or not the log has heard of it.
-        model.isFlushFailed ||= evicted.some(path => path.startsWith(`${directoryOf(place)}/`))
+        if (evicted.some(path => path.startsWith(`${directoryOf(place)}/`))) model.evicted()
       }
     }
     for (const model of this.models) model.crashed(kind === 'power-cut')
@@ -190,10 +196,11 @@ export class Simulation {
     const place = this.places[slot] as Place
     const directory = directoryOf(place)
     const marked = durableLogStart(this.disk, directory)
-    this.models[slot]?.reopened(log, storedIn(this.disk, directory, log), marked)
-    this.#ends[slot]?.reset()
     // Under `os` recovery takes the page cache's word, also after a sync that failed.
     const isBelieved = spec.recover && !spec.copyForward && spec.config.flushPolicy === 'os'
+    this.models[slot]?.believes(isBelieved)
+    this.models[slot]?.reopened(log, storedIn(this.disk, directory, log), marked)
+    this.#ends[slot]?.reset()
     if (isBelieved) this.#ends[slot]?.trustAllOf(log)
   }
 
@@ -215,7 +222,7 @@ export class Simulation {
       durableLogStart(this.disk, directory),
       firstDurableBase(this.disk, directory),
     )
-    demand(durable >= offset, 'wrong-answer', () => {
+    demand(isDurable(this.disk, directory) && durable >= offset, 'wrong-answer', () => {
       return `records below ${offset} are deleted, the durable log start is ${durable}`
     })
   }

@@ -4,7 +4,7 @@
  */
 import type { Disk, DiskFile } from '../../../src/contracts/disk.ts'
 import { lastOffsetAt, maxTimestampAt, recordCountAt } from '../../../src/protocol/record-batch.ts'
-import { codedError, unlinkIfThere, writeFully } from '../files.ts'
+import { codedError, syncFile, unlinkIfThere, writeFully } from '../files.ts'
 import { SegmentIndexes } from '../segment-indexes.ts'
 import { cleanedPath, type SwapRange } from '../swap.ts'
 
@@ -30,6 +30,8 @@ export function dropCleaned(disk: Disk, directory: string, range: SwapRange): vo
 
 export class CleanedFile {
   readonly #file: DiskFile
+  readonly #disk: Disk
+  readonly #indexPaths: readonly [index: string, timeindex: string]
   readonly #indexes: SegmentIndexes
   readonly #pace: (bytes: number) => void
   readonly #pending = Buffer.allocUnsafeSlow(CHUNK_BYTES)
@@ -45,14 +47,14 @@ export class CleanedFile {
     pace: (bytes: number) => void,
   ) {
     this.#pace = pace
+    this.#disk = disk
     this.#file = disk.open(cleanedPath(directory, range), 'wx')
-    this.#indexes = new SegmentIndexes(
-      disk,
-      range.baseOffset,
+    this.#indexPaths = [
       cleanedIndexPath(directory, range, 'index'),
       cleanedIndexPath(directory, range, 'timeindex'),
-      indexIntervalBytes,
-    )
+    ]
+    const { baseOffset } = range
+    this.#indexes = new SegmentIndexes(disk, baseOffset, ...this.#indexPaths, indexIntervalBytes)
   }
 
   add(batch: Buffer): void {
@@ -87,11 +89,12 @@ export class CleanedFile {
     this.#pace(bytes.length)
   }
 
-  /** Makes the records durable; the indexes are caches. */
+  /** Makes the records durable, and the indexes: those of a sealed segment are believed after a crash. */
   finish(): void {
     this.#flush()
     this.#file.sync()
     this.#indexes.save()
+    for (const path of this.#indexPaths) syncFile(this.#disk, path)
     this.close()
   }
 
