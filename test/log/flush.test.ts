@@ -62,18 +62,19 @@ describe('group-commit', () => {
     expect(synced.sort()).toEqual(['/data', directory, '00.log'].sort())
   })
 
-  test('after a roll both segments and the directory are synced before the offsets move', () => {
+  test('after a roll both segments, the old indexes and the directory are synced before the offsets move', () => {
     const kit = new LogHarness({ segmentBytesMax: 1_000 }).open()
     kit.append(makeBatch({ valueBytes: 400 }))
     kit.settle()
     const synced = recordSyncs(kit)
     kit.append(makeBatch({ valueBytes: 400 }), makeBatch({ valueBytes: 400 }))
     expect(kit.log.segments.length).toBe(2)
-    kit.disk.completeSyncs(2)
+    kit.disk.completeSyncs(4)
     expect(kit.log.offsets.highWatermark).toBe(1)
     kit.disk.completeSyncs(1)
     expect(kit.log.offsets.highWatermark).toBe(3)
-    expect(synced.sort()).toEqual([directory, '00.log', '02.log'].sort())
+    const sealed = ['00.log', '00.index', '00.timeindex']
+    expect(synced.sort()).toEqual([directory, ...sealed, '02.log'].sort())
   })
 
   test('a segment that rolls while its sync is in flight is synced again', () => {

@@ -6,9 +6,9 @@
  *   os            the page cache; a round only after a roll, so that recovery need not read sealed segments
  *
  * A round syncs every file of the log that holds unsynced bytes, the index files of what was sealed since the last one
- * (recovery believes those of whole segments below the recovery point), and the directory when it has new names. Only when all
- * of that succeeded does the recovery point move to where the log ended when the round started (RELIABILITY P1). The
- * first failure is final: no file of this log is synced again (P11, fsync may report an error only once).
+ * (recovery believes those of whole segments below the recovery point), and the directory when it has new names. Only
+ * when all of that succeeded does the recovery point move to where the log ended when the round started (RELIABILITY
+ * P1). The first failure is final: no file of this log is synced again (P11, fsync may report an error only once).
  */
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { Disk } from '../../src/contracts/disk.ts'

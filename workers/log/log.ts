@@ -14,7 +14,6 @@ import type {
   RottenRange,
 } from '../../src/contracts/control.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
-import { Errors } from '../../src/protocol/errors.ts'
 import { Appender, type AppendTarget } from './appender.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { type Flushable, Flusher } from './flush-policy.ts'
@@ -25,11 +24,12 @@ import { Marks } from './marks.ts'
 import { LogOffsets } from './offsets.ts'
 import { type LoadedLog, loadLog } from './open-log.ts'
 import type { ProducerState } from './producer-state.ts'
-import { type LostRange, lostRange, noteReadFailure, Quarantine } from './quarantine.ts'
+import { type LostRange, lostRange, Quarantine } from './quarantine.ts'
 import { removeLog } from './remove-log.ts'
 import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
 import { Retention } from './retention.ts'
 import type { Segment } from './segment.ts'
+import { serveRead } from './serve-read.ts'
 import type { SwapRange } from './swap.ts'
 import { type Swapped, Swapper } from './swapper.ts'
 
@@ -208,26 +208,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
    * `nextOffset` is the next good one), KAFKA_STORAGE_ERROR.
    */
   read(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
-    into.error = Errors.NONE
-    into.start = 0
-    into.length = 0
-    into.neededBytes = 0
-    into.nextOffset = fetchOffset
-    const { logStart, highWatermark, logEnd } = this.offsets
-    if (fetchOffset < logStart || fetchOffset > logEnd) {
-      into.error = Errors.OFFSET_OUT_OF_RANGE
-      return
-    }
-    if (fetchOffset >= highWatermark) return
-    try {
-      this.reader.read(fetchOffset, maxBytes, region, into)
-    } catch (error) {
-      // One failed read says nothing about the next.
-      into.length = 0
-      into.error = Errors.KAFKA_STORAGE_ERROR
-      const lost = noteReadFailure(this, fetchOffset, error as Error)
-      if (lost !== null) this.lost(lost)
-    }
+    serveRead(this, fetchOffset, maxBytes, region, into)
   }
 
   readableBytes(segment: Segment): number {
@@ -367,6 +348,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   roundDone(segment: Segment, position: number): void {
     const { highWatermark, recoveryPoint } = this.offsets
     if (highWatermark === recoveryPoint) this.#setReadable(segment, position)
+    this.marks.nameSynced()
     this.#events.onAdvance(this)
     this.#checkpoints.maybeWrite()
   }

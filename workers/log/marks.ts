@@ -8,7 +8,7 @@
  *
  * Replaced as a whole, so that a crash leaves the old one or the new one:
  *
- *   write log-marks.new -> sync -> rename -> sync directory (and the one above, while the log's own name is new) -> done
+ *   write log-marks.new -> sync -> rename -> sync directory (and the one above, while the log's name is new) -> done
  *
  * One replacement is under way at a time; what is asked for meanwhile shares the next one. Without the file the log
  * starts at its first segment.
@@ -166,9 +166,14 @@ export class Marks {
     })
   }
 
+  /** The log's own name is on disk: a flush has seen to it, or a mark. */
+  nameSynced(): void {
+    this.#directories = [this.#directory]
+  }
+
   #succeeded(written: MarkOffsets): void {
     this.#state = 'idle'
-    this.#directories = [this.#directory]
+    this.nameSynced()
     this.#durable = written
     const met = this.#waiting.filter(({ isMet }) => isMet(written))
     this.#waiting = this.#waiting.filter(({ isMet }) => !isMet(written))

@@ -73,7 +73,11 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
     gapsBelow: gapsBelow(marks),
   }
   // The rename of the marks may be known to this process only: nothing goes or is served before it is durable.
-  if (spec.recover && marks !== 'missing') disk.syncDirectory(directory)
+  if (spec.recover && marks !== 'missing') {
+    disk.syncDirectory(directory)
+    // Nothing says that this log was ever flushed, and its own name with it.
+    if (listing.window.length === 0) disk.syncDirectory(dirname(directory))
+  }
   removeBelow(disk, directory, listing, marked.logStart)
   const loaded = listing.log.length === 0 ? createLog(spec, env, listing, marked) : null
   const trusted = loaded ?? (spec.recover ? null : loadClean(spec, env, listing, marked))

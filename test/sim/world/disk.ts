@@ -131,6 +131,14 @@ export class SimDisk implements Disk {
     }
   }
 
+  /** Whether a file of the directory has pages that only programs see, and no later sync writes. */
+  hasLost(directory: string): boolean {
+    for (const { path, node } of this.files()) {
+      if (lostPages.has(node) && path.startsWith(`${directory}/`)) return true
+    }
+    return false
+  }
+
   /** After a failed sync the page cache may be dropped: programs see what the platter has. Returns of which files. */
   evictLost(): string[] {
     const evicted: string[] = []

@@ -1,0 +1,43 @@
+/** Answers one fetch from a log: which offsets may be asked for, and what a failed read means. Owner thread only. */
+import { Errors } from '../../src/protocol/errors.ts'
+import type { LogReader, Readable } from './log-reader.ts'
+import type { LogOffsets } from './offsets.ts'
+import { type LostRange, noteReadFailure } from './quarantine.ts'
+import type { ReadResult } from './results.ts'
+
+export interface ReadServer extends Readable {
+  readonly offsets: LogOffsets
+  readonly reader: LogReader
+  /** These offsets are given up. */
+  lost(range: LostRange): void
+}
+
+/** See PartitionLog.read. */
+export function serveRead(
+  log: ReadServer,
+  fetchOffset: number,
+  maxBytes: number,
+  region: Uint8Array,
+  into: ReadResult,
+): void {
+  into.error = Errors.NONE
+  into.start = 0
+  into.length = 0
+  into.neededBytes = 0
+  into.nextOffset = fetchOffset
+  const { logStart, highWatermark, logEnd } = log.offsets
+  if (fetchOffset < logStart || fetchOffset > logEnd) {
+    into.error = Errors.OFFSET_OUT_OF_RANGE
+    return
+  }
+  if (fetchOffset >= highWatermark) return
+  try {
+    log.reader.read(fetchOffset, maxBytes, region, into)
+  } catch (error) {
+    // One failed read says nothing about the next.
+    into.length = 0
+    into.error = Errors.KAFKA_STORAGE_ERROR
+    const lost = noteReadFailure(log, fetchOffset, error as Error)
+    if (lost !== null) log.lost(lost)
+  }
+}
