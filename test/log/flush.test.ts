@@ -6,7 +6,8 @@ import { directory, expectSame, LogHarness, makeBatch } from './log-kit.ts'
 function recordSyncs(kit: LogHarness): string[] {
   const synced: string[] = []
   kit.disk.onOperation = ({ kind, path }) => {
-    if (kind === 'sync') synced.push(path.slice(-6))
+    // File names from the last two digits on.
+    if (kind === 'sync') synced.push(path.slice(path.lastIndexOf('/') + 19))
     if (kind === 'syncDirectory') synced.push(path)
     return null
   }

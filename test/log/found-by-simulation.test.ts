@@ -1,10 +1,12 @@
 /** Faults that the simulation (npm run sim) found first, made small. Each names what was wrong. */
 import { expect, test } from 'vitest'
 import type { ScrubInput } from '../../src/contracts/scrub.ts'
+import { Errors } from '../../src/protocol/errors.ts'
 import { BatchReader } from '../../workers/log/compaction/batch-reader.ts'
 import { lostRange } from '../../workers/log/quarantine.ts'
 import { scrubSlice } from '../../workers/log/scrub-slice.ts'
 import { Scrubber } from '../../workers/log/scrubber.ts'
+import { seeded } from '../support/fault-disk.ts'
 import { directory, expectSame, LogHarness, makeBatch } from './log-kit.ts'
 import { deleteRecords, filled } from './retention-kit.ts'
 
@@ -151,4 +153,55 @@ test('compaction reads nothing behind the end of a segment, also where a gap hid
   expect(reader.next()?.equals(batches[0])).toBe(true)
   expect(reader.isAtEnd).toBe(true)
   expect(reader.next()).toBe(null)
+})
+
+test('what a power cut leaves of the time index of a whole segment is right or rebuilt', () => {
+  for (let cut = 1; cut <= 20; cut++) {
+    const kit = new LogHarness({ segmentBytesMax: 2_000, indexIntervalBytes: 64 }).open()
+    for (let mark = 0; mark < 60; mark++) {
+      kit.append(makeBatch({ mark, timestampMs: 1_000 + mark * 10 }))
+      if (mark % 7 === 0) kit.settle()
+    }
+    kit.settle()
+    // A note that vouches for all that came before.
+    kit.clock.advance(6_000)
+    expect(kit.names().filter(name => name.endsWith('.window'))).toHaveLength(1)
+    expect(kit.log.segments.length).toBeGreaterThan(2)
+    const end = kit.log.offsets.recoveryPoint
+    kit.disk.powerCut(seeded(cut))
+    kit.open({ recover: true })
+    expect(kit.log.offsets.logEnd).toBe(end)
+    for (let mark = 0; mark < end; mark++) {
+      expect(kit.log.findByTime(1_000 + mark * 10)?.baseOffset, `cut ${cut}`).toBe(mark)
+    }
+  }
+})
+
+test('after a change from `os` a duplicate is answered once the original is flushed', () => {
+  const kit = new LogHarness({ flushPolicy: 'os' }).open()
+  const send = () => kit.stage(makeBatch({ producerId: 7, producerEpoch: 0, baseSequence: 0 }))
+  send()
+  expect(kit.log.commit()).toBe(Errors.NONE)
+  expect(send()).toMatchObject({ error: Errors.NONE, duplicate: true, baseOffset: 0 })
+  // Also under `interval`, with nothing that would make a round due.
+  kit.log.applyConfig({ ...kit.config, flushPolicy: 'interval' })
+  expect(kit.log.offsets).toMatchObject({ highWatermark: 1, recoveryPoint: 0 })
+  expect(send()).toMatchObject({ error: Errors.REQUEST_TIMED_OUT, duplicate: false })
+  kit.settle()
+  expect(send()).toMatchObject({ error: Errors.NONE, duplicate: true, baseOffset: 0 })
+})
+
+test('records of a log that was never flushed are deleted for good', () => {
+  for (let cut = 1; cut <= 10; cut++) {
+    const kit = new LogHarness({ flushPolicy: 'os' }).open()
+    for (let mark = 0; mark < 5; mark++) kit.append(makeBatch({ mark }))
+    let isAnswered = false
+    kit.log.retention.deleteRecords(3, () => {
+      isAnswered = true
+    })
+    while (!isAnswered) kit.disk.completeSyncs(1)
+    kit.disk.powerCut(seeded(cut))
+    kit.open({ recover: true })
+    expect(kit.log.offsets.logStart).toBe(3)
+  }
 })

@@ -193,7 +193,8 @@ class Life {
     const bases = this.kit.log.segments.map(({ baseOffset }) => baseOffset)
     const files = this.kit.names().filter(name => name.endsWith('.log'))
     expect(files.map(name => Number(name.slice(0, 20)))).toEqual(bases)
-    if (bases.length > 1) expect(bases[1]).toBeGreaterThan(logStart)
+    // Where nothing is left above the log start, what lies below goes with the next pass.
+    if (bases.length > 1 && logStart < logEnd) expect(bases[1]).toBeGreaterThan(logStart)
   }
 
   /** Ends the life, and opens the log in the next one. */

@@ -157,6 +157,8 @@ export class Producer {
       if (this.#inFlight.length === 0 || this.#connection?.isOpen !== true) return
       world.count('connections cut')
       this.#connection.drop()
+      // It begins anew under its next epoch, while what it sent before may still arrive.
+      if (this.#isIdempotent && this.#random.chance(0.3)) this.#nextEpoch(Errors.NONE)
       for (const entry of this.#inFlight) entry.isFailed = true
       this.#drained()
     })

@@ -6,9 +6,11 @@
  *             ^ logStart         ^ proven      ^ written
  *             below `proven` nothing may change; up to `written` only a machine crash or a failed flush may take
  */
+import type { Clock } from '../../../src/contracts/clock.ts'
 import { maxTimestampAt } from '../../../src/protocol/record-batch.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import type { SentBatch } from '../actors/batches.ts'
+import { AgeRule } from './ages.ts'
 import { Anomaly, demand } from './anomaly.ts'
 import type { StoredBatch } from './batch-list.ts'
 import { KeyHistory } from './cleaned.ts'
@@ -19,6 +21,12 @@ export interface Entry {
   /** As stored: with its offset, and its stamp where the broker stamps. */
   readonly bytes: Buffer
   readonly batch: SentBatch
+}
+
+interface Time {
+  readonly clock: Clock
+  /** Nobody sets the wall clock. */
+  readonly isWallSteady: boolean
 }
 
 export class PartitionModel {
@@ -44,8 +52,18 @@ export class PartitionModel {
   /** The flushed end when the log went offline. */
   #poisonedAt = -1
 
-  constructor(name: string) {
+  readonly #ages = new AgeRule()
+  /** Null where records go for other reasons than their age. */
+  readonly #time: Time | null
+
+  constructor(name: string, time: Time | null) {
     this.name = name
+    this.#time = time
+  }
+
+  get #now(): { wallMs: number; monotonicMs: number } {
+    const { clock } = this.#time ?? {}
+    return { wallMs: clock?.wallMs() ?? 0, monotonicMs: clock?.monotonicMs() ?? 0 }
   }
 
   entryAt(base: number): Entry | undefined {
@@ -65,6 +83,7 @@ export class PartitionModel {
       this.entries.push(entry)
       this.#byBase.set(entry.base, entry)
       this.keys.add(entry)
+      if (this.#time !== null) this.#ages.appended(entry, this.#now)
       this.written = entry.last + 1
     }
     this.#staged = []
@@ -128,6 +147,7 @@ export class PartitionModel {
     this.highWatermark = highWatermark
     this.gapsBelow = log.gapsBelowOffset
     this.proven = Math.max(this.proven, recoveryPoint)
+    this.#ages.applies(log.config)
     if (logStart !== this.logStart) this.#startsAt(logStart)
   }
 
@@ -142,6 +162,7 @@ export class PartitionModel {
       const gone = this.entries.shift() as Entry
       this.#byBase.delete(gone.base)
       gone.batch.isLostRightly = true
+      if (this.#time !== null) this.#ages.gone(this.name, gone, this.#now, this.#time.isWallSteady)
     }
   }
 
@@ -253,6 +274,7 @@ export class PartitionModel {
     }
     this.maybes = []
     this.#staged = []
+    this.#ages.reset()
     this.written = logEnd
     // What could be read without a flush may be gone after a crash, or be out of sight until it is flushed.
     const seen = this.weakHighWatermark > 0 ? offsets.highWatermark : this.proven

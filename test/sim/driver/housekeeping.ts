@@ -12,7 +12,8 @@ import { Compactor } from '../../../workers/log/compaction/compactor.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import { scrubSlice } from '../../../workers/log/scrub-slice.ts'
 import { Scrubber } from '../../../workers/log/scrubber.ts'
-import { demand } from '../checker/anomaly.ts'
+import { type Anomaly, demand } from '../checker/anomaly.ts'
+import { checkCompacted } from '../checker/compacted.ts'
 import { CrashError } from '../world/disk.ts'
 import { forever } from '../world/world.ts'
 import type { SimOwner } from './owner.ts'
@@ -73,6 +74,11 @@ export function startHousekeeping(sim: Simulation, owner: SimOwner): Housekeepin
     onPass(log, { recordsRemoved }) {
       world.count('compactions')
       if (recordsRemoved > 0) world.count('compactions that removed records')
+      try {
+        checkCompacted(sim, log)
+      } catch (error) {
+        sim.broken(error as Anomaly)
+      }
       world.note(() => `owner  ${log.name} compacted, ${recordsRemoved} records removed`)
     },
     onFailure(log, error) {

@@ -74,7 +74,12 @@ export class Simulation {
       partition: 0,
       slot,
     }))
-    this.models = this.places.map(({ topic }) => new PartitionModel(topic))
+    const clock = this.world.clock()
+    const isWallSteady = !plan.operations.has('wall-jump')
+    const isByAge = !plan.operations.has('delete-records')
+    this.models = this.places.map(({ topic }) => {
+      return new PartitionModel(topic, isByAge ? { clock, isWallSteady } : null)
+    })
     this.#ends = this.places.map(place => new DurableEnd(this.disk, directoryOf(place)))
     const configs = this.places.map(() => plan.config)
     this.host = { isClean: true, recoveryPoints: [], configs, opens: 0, lastSeenWallMs: null }
@@ -106,6 +111,11 @@ export class Simulation {
     await this.#heal()
     await this.#liveness()
     await finalCheck(this)
+  }
+
+  /** Found where the product would catch it. */
+  broken(anomaly: Anomaly): void {
+    this.#broken ??= anomaly
   }
 
   #boot(): void {
@@ -198,8 +208,8 @@ export class Simulation {
     const place = this.places[slot] as Place
     const directory = directoryOf(place)
     const marked = durableLogStart(this.disk, directory)
-    // Under `os` recovery takes the page cache's word, also after a sync that failed; nobody looks again later.
-    const isTaken = spec.recover && !spec.copyForward && spec.config.flushPolicy === 'os'
+    // Under `os`, and where an owner died over a sync that then failed, recovery takes the page cache's word.
+    const isTaken = spec.recover && !spec.copyForward
     if (isTaken && this.disk.hasLost(directory)) this.#believed.add(slot)
     const isBelieved = this.#believed.has(slot)
     this.models[slot]?.believes(isBelieved)
