@@ -182,10 +182,13 @@ async function printTable<Row>(
   rows: readonly Row[],
   columns: readonly (readonly [heading: string, cell: (row: Row) => string | number])[],
 ): Promise<void> {
-  const [{ default: Table }, { default: colors }] = await Promise.all([
+  const [{ default: Table }, { default: picocolors }] = await Promise.all([
     import('cli-table3'),
     import('picocolors'),
   ])
+  // picocolors takes CI for a terminal, but there, too, a pipe wants plain text.
+  const isColored = picocolors.isColorSupported && process.stdout.isTTY
+  const colors = picocolors.createColors(isColored)
   const edges = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left']
   const lines = [
     ...edges,
