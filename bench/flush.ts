@@ -2,16 +2,15 @@
  * `npm run bench -- flush`: what acks=all costs with many dirty partitions on one owner. Cases are interleaved: at
  * every point acks=1, acks=all and the raw loops follow each other, so that a drifting machine hits all of them.
  */
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
+import { inBenchDirectory } from './bench-directory.ts'
 import { type FlushCase, runFlushCase } from './flush-cases.ts'
 import { type FlushOptions, flushHelp, parseFlushOptions } from './flush-options.ts'
 import { type FlushResults, flushVerdicts, renderFlush } from './flush-report.ts'
 import { describeMachine } from './machine.ts'
 import { formatNumber } from './report.ts'
-import { killChildren } from './server-process.ts'
 
-const projectData = join(import.meta.dirname, '..', 'data')
 const freeBytesMin = 6e9
 
 /** Runs the bench with the arguments behind `flush`. Resolves to the exit code; throws UsageError. */
@@ -23,33 +22,12 @@ export async function runFlush(args: readonly string[]): Promise<number> {
   }
   // The broker and the raw loops inherit it.
   process.env.UV_THREADPOOL_SIZE = String(options.poolThreads)
-  const parent = options.directory ?? projectData
-  mkdirSync(parent, { recursive: true })
-  const { bavail, bsize } = statfsSync(parent)
-  if (bavail * bsize < freeBytesMin) {
-    throw new Error(
-      `${parent}: ${formatNumber((bavail * bsize) / 1e9)} GB free, 6 GB wanted (--dir)`,
-    )
-  }
-  const directory = mkdtempSync(join(parent, 'bench-'))
-  const clean = () => {
-    killChildren()
-    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
-  }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      clean()
-      process.exit(1)
-    })
-  }
-  try {
+  return await inBenchDirectory(options.directory, freeBytesMin, async directory => {
     const results = await measureAll(options, directory)
     process.stdout.write(renderFlush(results))
     if (options.jsonPath !== null) writeJson(options.jsonPath, results)
     return results.failures.length === 0 ? 0 : 1
-  } finally {
-    clean()
-  }
+  })
 }
 
 async function measureAll(options: FlushOptions, directory: string): Promise<FlushResults> {

@@ -6,7 +6,7 @@
  *
  * The page cache stays warm: what a start reads shows as bytes, for disks that are slower.
  */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
@@ -15,11 +15,12 @@ import { Errors, errorName } from '../src/protocol/errors.ts'
 import { CreateTopics } from '../src/protocol/messages/create-topics.ts'
 import { Fetch } from '../src/protocol/messages/fetch.ts'
 import { Produce } from '../src/protocol/messages/produce.ts'
+import { inBenchDirectory } from './bench-directory.ts'
 import { produceVersion } from './load-produce.ts'
 import { describeMachine } from './machine.ts'
 import { readProcessUsage } from './process-usage.ts'
 import { atMost, formatNumber, markdownTable, type Verdict, verdictTable } from './report.ts'
-import { killChildren, type MeasuredServer, startServer } from './server-process.ts'
+import { type MeasuredServer, startServer } from './server-process.ts'
 import { requestOnce } from './wire-messages.ts'
 import { count, number, UsageError } from './wire-options.ts'
 
@@ -64,25 +65,10 @@ export async function runLargeStart(args: readonly string[]): Promise<number> {
     process.stdout.write(help)
     return 0
   }
-  const parent = options.directory ?? join(import.meta.dirname, '..', 'data')
-  mkdirSync(parent, { recursive: true })
-  const directory = mkdtempSync(join(parent, 'bench-'))
-  const clean = (): void => {
-    killChildren()
-    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
-  }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      clean()
-      process.exit(1)
-    })
-  }
-  try {
+  return await inBenchDirectory(options.directory, 0, async directory => {
     process.stdout.write(await measure(options, directory))
     return 0
-  } finally {
-    clean()
-  }
+  })
 }
 
 function parse(args: readonly string[]): StartOptions | null {

@@ -3,9 +3,10 @@
  * rate (open loop). Within a repeat every case follows a quiet one on the same server, so that a drifting machine hits
  * both; figures are ratios of the two.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { inBenchDirectory } from './bench-directory.ts'
 import { describeMachine, type Machine } from './machine.ts'
 import {
   atMost,
@@ -17,7 +18,6 @@ import {
   type Verdict,
   verdictTable,
 } from './report.ts'
-import { killChildren } from './server-process.ts'
 import {
   runUpkeepCase,
   type UpkeepFigures,
@@ -57,20 +57,7 @@ export async function runUpkeep(args: readonly string[]): Promise<number> {
     process.stdout.write(help)
     return 0
   }
-  const parent = options.directory ?? join(import.meta.dirname, '..', 'data')
-  mkdirSync(parent, { recursive: true })
-  const directory = mkdtempSync(join(parent, 'bench-'))
-  const clean = () => {
-    killChildren()
-    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
-  }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      clean()
-      process.exit(1)
-    })
-  }
-  try {
+  return await inBenchDirectory(options.directory, 0, async directory => {
     const machine = describeMachine(directory)
     const results = await measureAll(options, directory)
     process.stdout.write(render(machine, options, results))
@@ -79,9 +66,7 @@ export async function runUpkeep(args: readonly string[]): Promise<number> {
       writeFileSync(options.jsonPath, `${JSON.stringify({ machine, options, results }, null, 2)}\n`)
     }
     return results.some(({ failures }) => failures.length > 0) ? 1 : 0
-  } finally {
-    clean()
-  }
+  })
 }
 
 async function measureAll(options: UpkeepOptions, directory: string): Promise<Measured[]> {

@@ -5,19 +5,19 @@
  *   repeat 1   floor 1/1 | odradek 1/1 | odradek 1/all | odradek 1/0 | floor 50/1 | odradek 50/1 | ... | consume | kcat
  *   repeat 2   the same again                                                          (batch size / acks)
  */
-import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
 import { dirname, join } from 'node:path'
+import { inBenchDirectory } from './bench-directory.ts'
 import { kcatVersion, runKcat } from './kcat.ts'
 import { describeMachine } from './machine.ts'
 import { formatNumber } from './report.ts'
-import { killChildren, startServer } from './server-process.ts'
+import { startServer } from './server-process.ts'
 import { ensureBuilt, measureStart } from './start-up.ts'
 import { runCase, type WireCase } from './wire-cases.ts'
 import { parseWireOptions, type WireOptions, wireHelp } from './wire-options.ts'
 import { renderWire, verdictsOf, type WireResults } from './wire-report.ts'
 
-const projectData = join(import.meta.dirname, '..', 'data')
 const freeBytesMin = 8e9
 
 /** Runs the bench with the arguments behind `wire`. Resolves to the exit code; throws UsageError. */
@@ -27,34 +27,12 @@ export async function runWire(args: readonly string[]): Promise<number> {
     process.stdout.write(wireHelp)
     return 0
   }
-  const parent = options.directory ?? projectData
-  mkdirSync(parent, { recursive: true })
-  const { bavail, bsize } = statfsSync(parent)
-  if (bavail * bsize < freeBytesMin) {
-    throw new Error(
-      `${parent}: ${formatNumber((bavail * bsize) / 1e9)} GB free, 8 GB wanted (--dir)`,
-    )
-  }
-  const directory = mkdtempSync(join(parent, 'bench-'))
-  const clean = () => {
-    killChildren()
-    // Killed a moment ago, they may still be making or removing files.
-    rmSync(directory, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 })
-  }
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-    process.once(signal, () => {
-      clean()
-      process.exit(1)
-    })
-  }
-  try {
+  return await inBenchDirectory(options.directory, freeBytesMin, async directory => {
     const results = await measureAll(options, directory)
     process.stdout.write(renderWire(results))
     if (options.jsonPath !== null) writeJson(options.jsonPath, results)
     return results.failures.length === 0 ? 0 : 1
-  } finally {
-    clean()
-  }
+  })
 }
 
 async function measureAll(options: WireOptions, directory: string): Promise<WireResults> {
