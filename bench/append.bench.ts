@@ -8,6 +8,7 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, writeSync } from '
 import { join } from 'node:path'
 import { Bench } from 'tinybench'
 import { systemClock } from '../src/clock.ts'
+import { loadConfig } from '../src/config/config.ts'
 import type { PartitionSpec } from '../src/contracts/control.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
 import { encodeBatch } from '../src/protocol/record-batch.ts'
@@ -33,26 +34,10 @@ const spec: Omit<PartitionSpec, 'directory'> = {
   copyForward: false,
   flushedOffset: 0,
   config: {
-    segmentBytesMax: 1024 ** 3,
-    segmentAgeMsMax: 7 * 24 * 3600 * 1000,
-    indexBytesMax: 10 * 1024 * 1024,
-    indexIntervalBytes: 4096,
-    batchBytesMax: 1024 * 1024 + 12,
-    timestampType: 'CreateTime',
+    ...loadConfig().defaultLog,
     flushPolicy: 'os',
     flushMessages: Number.MAX_SAFE_INTEGER,
     flushMs: Number.MAX_SAFE_INTEGER,
-    cleanupDelete: true,
-    cleanupCompact: false,
-    retentionMs: Number.POSITIVE_INFINITY,
-    retentionBytes: Number.POSITIVE_INFINITY,
-    deleteRetentionMs: 86_400_000,
-    minCleanableRatio: 0.5,
-    minCompactionLagMs: 0,
-    maxCompactionLagMs: Number.POSITIVE_INFINITY,
-    timestampBeforeMsMax: Number.POSITIVE_INFINITY,
-    timestampAfterMsMax: Number.POSITIVE_INFINITY,
-    isInternal: false,
   },
 }
 

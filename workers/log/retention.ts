@@ -212,6 +212,7 @@ export class Retention {
     const { logStart } = this.#parts.marks
     if (logStart <= offsets.logStart) return
     offsets.logStartMoved(logStart)
+    this.#log.lostRanges.dropBelow(logStart)
     this.#events.onAdvance(this.#log)
     if (state === 'offline') return
     try {

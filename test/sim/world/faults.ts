@@ -2,21 +2,10 @@
  * What goes wrong with the disk. A seed enables some kinds, each with a rate of its own (swarm testing: a run that can
  * do everything rarely does anything long enough); `heal` ends them all.
  */
+import type { OperationKind } from '../../support/fault-disk.ts'
 import type { Random } from './random.ts'
 
-export type OperationKind =
-  | 'open'
-  | 'create'
-  | 'write'
-  | 'read'
-  | 'sync'
-  | 'truncate'
-  | 'mkdir'
-  | 'rename'
-  | 'unlink'
-  | 'remove'
-  | 'list'
-  | 'syncDirectory'
+export type { OperationKind }
 
 export interface Operation {
   readonly kind: OperationKind
