@@ -15,6 +15,7 @@ import type {
 } from '../../src/contracts/control.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
+import type { JournaledLog, JournaledRange } from '../journal/owner-journal.ts'
 import { Appender, type AppendTarget } from './appender.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { type Flushable, Flusher } from './flush-policy.ts'
@@ -26,6 +27,7 @@ import { LogOffsets } from './offsets.ts'
 import { type LoadedLog, loadLog } from './open-log.ts'
 import type { ProducerState } from './producer-state.ts'
 import { type LostRange, lostRange, noteReadFailure, Quarantine } from './quarantine.ts'
+import { ReadableEnd } from './readable-end.ts'
 import { removeLog } from './remove-log.ts'
 import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
 import { Retention } from './retention.ts'
@@ -33,7 +35,7 @@ import type { Segment } from './segment.ts'
 import type { SwapRange } from './swap.ts'
 import { type Swapped, Swapper } from './swapper.ts'
 
-export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped {
+export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Readable, Swapped {
   readonly slot: number
   readonly generation: number
   readonly offsets: LogOffsets
@@ -61,8 +63,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   readonly #checkpoints: Checkpoints
   readonly #snapshotOffsets: readonly number[]
   readonly #appender: Appender
-  #readableSegment: Segment
-  #readablePosition: number
+  readonly #readable: ReadableEnd
   #isClosed = false
 
   /**
@@ -91,6 +92,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
       loaded.logEndOffset,
       isReadableUnflushed,
       loaded.recoveryPoint,
+      loaded.flushedEnd,
     )
     this.swapper = new Swapper(this, env.disk, spec.directory)
     this.#producers = loaded.producers
@@ -105,14 +107,17 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     )
     if (loaded.isCheckpointDue) this.#checkpoints.write(loaded.logEndOffset)
     this.#snapshotOffsets = loaded.snapshotOffsets
-    const [firstUnsynced = null] = isReadableUnflushed ? [] : loaded.unsynced
-    this.#readableSegment = firstUnsynced ?? this.active
-    this.#readablePosition = firstUnsynced?.syncedBytes ?? this.active.sizeBytes
+    const flushed = isReadableUnflushed ? null : loaded.flushedPlace
+    this.#readable = new ReadableEnd(
+      flushed?.segment ?? this.active,
+      flushed?.position ?? this.active.sizeBytes,
+    )
     this.#flusher = new Flusher(this, env, spec.directory, spec.config)
     this.#appender = new Appender(this, env, spec.directory, {
       producers: loaded.producers,
       checkpoints: this.#checkpoints,
       flusher: this.#flusher,
+      journal: options.journal,
     })
     this.retention = new Retention(this, options, {
       marks: this.marks,
@@ -128,6 +133,14 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
     this.#flusher.maybeStart()
     for (const range of loaded.rotten) this.lost(range)
+  }
+
+  get topicId(): string {
+    return this.#spec.topicId
+  }
+
+  get partition(): number {
+    return this.#spec.partition
   }
 
   /** For people. */
@@ -153,7 +166,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   }
 
   appended(): void {
-    if (this.config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
+    if (this.config.flushPolicy === 'os') this.#readable.set(this.active, this.active.sizeBytes)
     if (this.state === 'read-only') this.#setState('online', null)
     this.#flusher.maybeStart()
     this.#events.onAdvance(this)
@@ -228,8 +241,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   }
 
   readableBytes(segment: Segment): number {
-    if (segment === this.#readableSegment) return this.#readablePosition
-    return segment.baseOffset < this.#readableSegment.baseOffset ? segment.sizeBytes : 0
+    return this.#readable.bytesOf(segment)
   }
 
   /**
@@ -315,7 +327,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.active.indexes.intervalBytes = config.indexIntervalBytes
     this.#flusher.configure(config)
     this.offsets.setReadableUnflushed(config.flushPolicy === 'os')
-    if (config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
+    if (config.flushPolicy === 'os') this.#readable.set(this.active, this.active.sizeBytes)
     this.#flusher.maybeStart()
     this.#events.onAdvance(this)
   }
@@ -350,9 +362,30 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
 
   roundDone(segment: Segment, position: number): void {
     const { highWatermark, recoveryPoint } = this.offsets
-    if (highWatermark === recoveryPoint) this.#setReadable(segment, position)
+    this.#readable.roundProved({ offset: recoveryPoint, segment, position }, highWatermark)
     this.#events.onAdvance(this)
     this.#checkpoints.maybeWrite()
+    this.#events.journal?.segmentsSynced(this)
+  }
+
+  journalSynced({ fromOffset, endOffset, segment, position }: JournaledRange): void {
+    if (this.state === 'offline' || this.#isClosed) return
+    this.offsets.journaled(fromOffset, endOffset)
+    const place = { offset: endOffset, segment, position }
+    this.#readable.journalProved(place, this.offsets.highWatermark)
+    this.#events.onAdvance(this)
+  }
+
+  journalRefused(): void {
+    this.#flusher.refused()
+  }
+
+  checkpoint(): void {
+    this.#flusher.checkpoint()
+  }
+
+  get isFlushing(): boolean {
+    return this.#flusher.isSyncing
   }
 
   roundFailed(error: Error): void {
@@ -368,18 +401,12 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   }
 
   segmentsReplaced(old: readonly Segment[], segment: Segment): void {
-    // They end below the high watermark.
-    if (old.includes(this.#readableSegment)) this.#setReadable(segment, segment.sizeBytes)
+    this.#readable.replaced(old, segment)
   }
 
   /** Base offsets of the batches by which producers are recognised, below `endOffset`. */
   windowOffsets(endOffset: number): Float64Array {
     return this.#producers.windowOffsets(endOffset)
-  }
-
-  #setReadable(segment: Segment, position: number): void {
-    this.#readableSegment = segment
-    this.#readablePosition = position
   }
 
   #fail(error: Error): void {
@@ -390,6 +417,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.marks.stop()
     this.swapper.stop()
     this.#setState('offline', error.message)
+    this.#events.journal?.failed(this.slot)
     this.#events.onFailure(this, error)
   }
 
