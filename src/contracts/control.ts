@@ -136,6 +136,8 @@ export interface OwnerControl {
   recoverPartition(spec: PartitionSpec): Promise<OpenedPartition>
   /** Every log stops taking records, as after a failed sync: the data directory as a whole is not to be trusted. */
   takeOffline(reason: string): Promise<void>
+  /** What the owner's journal holds is needed by nobody but the logs that are open: it may be used. */
+  startJournal(): Promise<void>
   /** Flushes and closes; files stay. */
   closePartitions(slots: readonly number[]): Promise<void>
   /** Closes without flushing and removes the directory, also that of a log which is not open. */

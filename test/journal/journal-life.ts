@@ -39,9 +39,13 @@ export class JournalLife {
   journal!: OwnerJournal
   counts = { rounds: 0, refused: 0, replayedBytes: 0, wraps: 0 }
   #mark = 0
+  /** Syncs that end between two turns. */
+  readonly #syncsMax: number
 
   constructor(random: () => number, logCount = 4) {
     this.random = random
+    this.disk.pickSync = count => (random() < 0.5 ? 0 : Math.floor(random() * count))
+    this.#syncsMax = 1 + Math.floor(random() * 10)
     this.disk.mkdir(dataDirectory)
     this.disk.syncDirectory('/')
     this.models = Array.from({ length: logCount }, () => {
@@ -135,8 +139,9 @@ export class JournalLife {
   /** One turn of the owner: appends to some logs, the journal on whatever the number of logs. */
   turn(): void {
     const { journal } = this
-    if (this.random() < 0.9) journal.mode.isOn = true
-    journal.turnBegins(100)
+    if (this.random() < 0.5) journal.mode.isOn = true
+    // What makes the files: a turn that finds it on.
+    journal.turnEnds([])
     if (this.random() < 0.1) journal.mode.isOn = false
     for (const [slot, log] of this.logs.entries()) {
       if (this.random() < 0.3) continue
@@ -156,13 +161,38 @@ export class JournalLife {
       if (!isWritten) model.batches.length = model.ends.length = before
       model.writtenEnd = model.ends.at(-1) ?? 0
     }
-    journal.turnEnds()
+    journal.turnEnds(this.logs)
     this.#note()
+  }
+
+  /** One batch, which the turn under way takes. */
+  append(slot: number): void {
+    const batch = makeBatch({ valueBytes: 500, mark: this.#mark++ })
+    const result = newAppendResult()
+    const log = this.logs[slot]
+    log.stage(batch, 9, result)
+    if (log.commit() !== Errors.NONE) return
+    const model = this.models[slot]
+    model.batches.push(stored(batch, result.baseOffset))
+    model.ends.push(result.lastOffset + 1)
+    model.writtenEnd = result.lastOffset + 1
+  }
+
+  /** As the owner's control plane does it after a failure. */
+  bringBack(slot: number): void {
+    const failed = this.logs[slot]
+    const { flushedEnd } = failed.offsets
+    const how = { recover: true, copyForward: true, flushedOffset: flushedEnd, isJournaled: true }
+    const spec = this.#spec(slot, how)
+    this.journal.restore(this.disk, spec)
+    this.#open(spec)
+    failed.close({ clean: false })
+    this.journal.forget(slot)
   }
 
   /** Anything else that happens between turns. */
   async between(): Promise<void> {
-    this.disk.completeSyncs(Math.floor(this.random() * 12))
+    this.disk.completeSyncs(Math.floor(this.random() * this.#syncsMax))
     this.#note()
     await Promise.resolve()
     await Promise.resolve()

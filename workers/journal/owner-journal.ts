@@ -12,11 +12,13 @@
  */
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
+import type { LogPlace } from '../../src/contracts/journal.ts'
 import type { Segment } from '../log/segment.ts'
 import { epochOf } from './files.ts'
 import { headBytes, type JournalRecord } from './format.ts'
 import { JournalFile } from './journal-file.ts'
-import { JournalMode } from './mode.ts'
+import { JournalMode, LOGS_MIN } from './mode.ts'
+import { replayOne } from './replay.ts'
 
 /** Segments that are synced at a time so that a file may be begun anew. */
 const CHECKPOINTS_MAX = 8
@@ -38,7 +40,11 @@ export interface JournaledLog {
   readonly topicId: string
   readonly partition: number
   readonly state: string
-  readonly offsets: { readonly recoveryPoint: number; readonly flushedEnd: number }
+  readonly offsets: {
+    readonly recoveryPoint: number
+    readonly flushedEnd: number
+    readonly logEnd: number
+  }
   /** The journal's sync has ended. */
   journalSynced(range: JournaledRange): void
   /** What was handed over is not in the journal, or will not be proven by it: the segments are to be synced. */
@@ -52,6 +58,8 @@ export interface OwnerJournalOptions {
   readonly disk: Disk
   readonly clock: Clock
   readonly paths: readonly [string, string]
+  /** More dirty logs than that switch it on; default 16. */
+  readonly logsMin?: number
   /** Makes the files, elsewhere: see `prepareJournal`. */
   prepare(): Promise<unknown>
   logs(): Iterable<JournaledLog | undefined>
@@ -73,7 +81,7 @@ interface Added {
 
 export class OwnerJournal {
   readonly #options: OwnerJournalOptions
-  readonly mode = new JournalMode()
+  readonly mode: JournalMode
   #state: State = 'forbidden'
   #files: [JournalFile<JournaledLog>, JournalFile<JournaledLog>] | null = null
   #current = 0
@@ -94,6 +102,7 @@ export class OwnerJournal {
 
   constructor(options: OwnerJournalOptions) {
     this.#options = options
+    this.mode = new JournalMode(options.logsMin ?? LOGS_MIN)
   }
 
   /** Nothing that the files hold is needed any more, but what the logs here still have to sync. */
@@ -104,12 +113,6 @@ export class OwnerJournal {
   /** Whether batches of the turn that commits now are to be added. */
   get isTaking(): boolean {
     return this.#state === 'ready' && this.mode.isOn
-  }
-
-  /** A turn commits: so many logs have bytes that no sync has proven, or are about to. */
-  turnBegins(dirtyLogs: number): void {
-    this.mode.turn(dirtyLogs)
-    if (this.#state === 'waiting' && this.mode.isOn && this.#isUnneeded()) this.#prepare()
   }
 
   /** An earlier incarnation's rounds prove nothing that the segments of our logs do not. */
@@ -161,8 +164,8 @@ export class OwnerJournal {
     this.#added.push({ log, segment, record })
   }
 
-  /** Writes what the turn added, and starts a sync when none is in flight. */
-  turnEnds(): void {
+  /** A turn has appended to these logs. Writes what it added, and starts a sync when none is in flight. */
+  turnEnds(touched: readonly JournaledLog[]): void {
     if (this.#added.length > 0) {
       if (this.#makeRoom()) this.#write()
       else this.#refuse()
@@ -170,6 +173,9 @@ export class OwnerJournal {
     this.#added.length = 0
     this.#batches.length = 0
     this.#batchBytes = 0
+    if (this.#state === 'forbidden' || this.#state === 'ended') return
+    this.mode.turn(touched)
+    if (this.#state === 'waiting' && this.mode.isOn && this.#isUnneeded()) this.#prepare()
   }
 
   #makeRoom(): boolean {
@@ -216,8 +222,9 @@ export class OwnerJournal {
   #noteWritten({ log, segment, record }: Added): void {
     const { baseOffset, endOffset } = record
     const position = record.position + record.bytes
-    const known = this.#written.get(log.slot)?.range
-    if (known?.endOffset === baseOffset) {
+    const written = this.#written.get(log.slot)
+    const known = written?.range
+    if (written?.log === log && known?.endOffset === baseOffset) {
       known.endOffset = endOffset
       known.segment = segment
       known.position = position
@@ -329,6 +336,11 @@ export class OwnerJournal {
   /** Its log went offline: nobody waits for its segments, but its records stay needed. */
   failed(slot: number): void {
     if (this.#checkpointing.delete(slot)) this.#goOn()
+  }
+
+  /** Puts what the files hold of a log into its segments; returns whether those changed. Blocks; throws as the disk. */
+  restore(disk: Disk, place: LogPlace): boolean {
+    return replayOne(disk, this.#options.paths, place) > 0
   }
 
   #fail(error: Error): void {

@@ -28,15 +28,21 @@ export interface ReplayedLog {
   readonly writtenBytes: number
 }
 
-/** `records`: all of this log, in the order in which they were written. Throws as the disk does. */
+/**
+ * `records`: all of this log, in the order in which they were written. Without `isProof` nothing is synced: somebody
+ * copies the bytes. Throws as the disk does.
+ */
 export function replayLog(
   disk: Disk,
   directory: string,
   records: readonly FoundRecord[],
+  isProof = true,
 ): ReplayedLog {
   const replay = new LogReplay(disk, directory, standing(records))
   try {
-    return replay.run()
+    replay.fill()
+    if (isProof) replay.prove()
+    return replay.result()
   } finally {
     replay.close()
   }
@@ -89,13 +95,19 @@ class LogReplay {
     this.#offset = from?.offset ?? first
   }
 
-  run(): ReplayedLog {
+  fill(): void {
     do this.#walk()
     while (this.#write())
+  }
+
+  prove(): void {
     for (const record of this.#records) this.#rewrite(record)
     for (const file of this.#dirty) file.sync()
     // Names that only this process, or the last one, has seen.
     this.#disk.syncDirectory(this.#directory)
+  }
+
+  result(): ReplayedLog {
     return { endOffset: this.#offset, writtenBytes: this.#writtenBytes }
   }
 

@@ -9,6 +9,7 @@ import type { Disk } from '../../src/contracts/disk.ts'
 import type {
   JournalReplay,
   JournaledLog,
+  LogPlace,
   ReplayInput,
   UnreplayedLog,
 } from '../../src/contracts/journal.ts'
@@ -46,16 +47,15 @@ export function replayJournals(disk: Disk, input: ReplayInput): JournalReplay {
   return { logs, failed, rounds, writtenBytes }
 }
 
-/** Of one log, from the journal of the owner that has it: before it is brought back. Null when it holds nothing. */
-export function replayOne(disk: Disk, paths: readonly string[], place: {
-  readonly directory: string
-  readonly topicId: string
-  readonly partition: number
-}): void {
+/**
+ * Of one log, from the journal of the owner that has it, before its tail is copied forward: nothing is synced here.
+ * Returns the bytes that the segments did not hold. Throws as the disk does.
+ */
+export function replayOne(disk: Disk, paths: readonly string[], place: LogPlace): number {
   const journals = readJournals(disk, paths.filter(path => disk.exists(path)))
   try {
     const found = recordsByLog(journals).get(`${place.topicId}-${place.partition}`)
-    if (found !== undefined) replayLog(disk, place.directory, found)
+    return found === undefined ? 0 : replayLog(disk, place.directory, found, false).writtenBytes
   } finally {
     for (const { file } of journals) file.close()
   }

@@ -18,6 +18,7 @@ import { Errors } from '../../src/protocol/errors.ts'
 import type { JournaledLog, JournaledRange } from '../journal/owner-journal.ts'
 import { Appender, type AppendTarget } from './appender.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { describeLog } from './describe-log.ts'
 import { type Flushable, Flusher } from './flush-policy.ts'
 import type { LogState, OpenLogOptions } from './log-options.ts'
 import { LogReader, type Readable } from './log-reader.ts'
@@ -29,7 +30,7 @@ import type { ProducerState } from './producer-state.ts'
 import { type LostRange, lostRange, noteReadFailure, Quarantine } from './quarantine.ts'
 import { ReadableEnd } from './readable-end.ts'
 import { removeLog } from './remove-log.ts'
-import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
+import { type AppendResult, type BatchLocation, beginAnswer, type ReadResult } from './results.ts'
 import { Retention } from './retention.ts'
 import type { Segment } from './segment.ts'
 import type { SwapRange } from './swap.ts'
@@ -38,6 +39,8 @@ import { type Swapped, Swapper } from './swapper.ts'
 export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Readable, Swapped {
   readonly slot: number
   readonly generation: number
+  readonly topicId: string
+  readonly partition: number
   readonly offsets: LogOffsets
   state: LogState = 'online'
   /** Why the log is not online. */
@@ -83,6 +86,8 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
     this.config = spec.config
     this.slot = spec.slot
     this.generation = spec.generation
+    this.topicId = spec.topicId
+    this.partition = spec.partition
     this.loaded = loaded
     this.segments = loaded.segments
     this.active = loaded.segments.at(-1)!
@@ -133,14 +138,6 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
     this.#flusher.maybeStart()
     for (const range of loaded.rotten) this.lost(range)
-  }
-
-  get topicId(): string {
-    return this.#spec.topicId
-  }
-
-  get partition(): number {
-    return this.#spec.partition
   }
 
   /** For people. */
@@ -218,17 +215,7 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
    * `nextOffset` is the next good one), KAFKA_STORAGE_ERROR.
    */
   read(fetchOffset: number, maxBytes: number, region: Uint8Array, into: ReadResult): void {
-    into.error = Errors.NONE
-    into.start = 0
-    into.length = 0
-    into.neededBytes = 0
-    into.nextOffset = fetchOffset
-    const { logStart, highWatermark, logEnd } = this.offsets
-    if (fetchOffset < logStart || fetchOffset > logEnd) {
-      into.error = Errors.OFFSET_OUT_OF_RANGE
-      return
-    }
-    if (fetchOffset >= highWatermark) return
+    if (!beginAnswer(this.offsets, fetchOffset, into)) return
     try {
       this.reader.read(fetchOffset, maxBytes, region, into)
     } catch (error) {
@@ -333,18 +320,7 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
   }
 
   describe(): PartitionDescription {
-    let sizeBytes = 0
-    for (const segment of this.segments) sizeBytes += segment.sizeBytes
-    return {
-      slot: this.slot,
-      logStartOffset: this.offsets.logStart,
-      highWatermark: this.offsets.highWatermark,
-      logEndOffset: this.offsets.logEnd,
-      sizeBytes,
-      segmentCount: this.segments.length,
-      state: this.state,
-      reason: this.reason,
-    }
+    return describeLog(this)
   }
 
   #idleEnd(): number {
@@ -382,10 +358,6 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
 
   checkpoint(): void {
     this.#flusher.checkpoint()
-  }
-
-  get isFlushing(): boolean {
-    return this.#flusher.isSyncing
   }
 
   roundFailed(error: Error): void {

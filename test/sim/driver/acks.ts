@@ -61,9 +61,9 @@ function checkFirm(
 ): void {
   const weakEnd = models[batch.slot]?.weakHighWatermark ?? 0
   if (log.config.flushPolicy === 'os' || endOffset <= weakEnd) return
-  const { recoveryPoint } = log.offsets
-  demand(endOffset <= recoveryPoint, 'ack-above-flushed', () => {
-    return `batch ${describe(batch)} to ${endOffset} acked by all, flushed is ${recoveryPoint}`
+  const { flushedEnd } = log.offsets
+  demand(endOffset <= flushedEnd, 'ack-above-flushed', () => {
+    return `batch ${describe(batch)} to ${endOffset} acked by all, flushed is ${flushedEnd}`
   })
   batch.isAckFirm = true
 }

@@ -10,11 +10,13 @@ import { recoverLog } from '../../../workers/log/recovery.ts'
 import type { SentBatch } from '../actors/batches.ts'
 import { Anomaly } from '../checker/anomaly.ts'
 import { CrashError } from '../world/disk.ts'
+import { coded } from '../world/sim-file.ts'
 import { answerAppend, type ProduceAnswer, type Waiting } from './acks.ts'
 import type { Connection } from './connection.ts'
 import { simulatedTasks, startHousekeeping } from './housekeeping.ts'
 import { type Command, type ReadAnswer, SimOwner } from './owner.ts'
-import { directoryOf, type Place, topicId } from './places.ts'
+import { replay, startJournal, withJournaled } from './journals.ts'
+import { directoryOf, type Place, topicIdOf } from './places.ts'
 import type { Simulation } from './simulation.ts'
 
 interface Hosted {
@@ -27,6 +29,8 @@ interface Hosted {
   readonly waiting: Waiting[]
   /** It went offline, or did not open, and has not come back since. */
   isFailed: boolean
+  /** What a journal has of it could not be put into its segments: it stays closed. */
+  isUnreplayed: boolean
 }
 
 export class Broker {
@@ -39,6 +43,8 @@ export class Broker {
   /** The last process did not stop clean, and its logs have not all been opened since. */
   #recovers = false
   readonly #settled = new Set<number>()
+  /** No owner of this process has died. */
+  #mayJournal = true
   #stopped: ((isClean: boolean) => void) | null = null
   #generation = 0
 
@@ -54,6 +60,7 @@ export class Broker {
       flushedOffset: -1,
       waiting: [],
       isFailed: false,
+      isUnreplayed: false,
     }))
   }
 
@@ -62,12 +69,33 @@ export class Broker {
     const tasks = simulatedTasks(this.#sim)
     const owner = new SimOwner(world, disk, tasks, models, plan.roundMax)
     this.#housekeeping = startHousekeeping(this.#sim, owner)
+    owner.journal = startJournal(this.#sim, owner)
     return owner
   }
 
-  boot(isClean: boolean): void {
+  /** False when the process gave up. */
+  boot(isClean: boolean): boolean {
     this.#recovers = !isClean
+    try {
+      replay(this.#sim, isClean, this.hosted)
+    } catch (error) {
+      if (error instanceof CrashError || this.#sim.disk.crashed) return true
+      this.#sim.checkOpenError(error as Error)
+      return false
+    }
     for (const { place } of this.hosted) this.openLater(place.slot, !isClean, false)
+    return true
+  }
+
+  get isUnreplayed(): boolean {
+    return this.hosted.some(({ isUnreplayed }) => isUnreplayed)
+  }
+
+  /** The journal of a new owner waits until nobody needs what the one before wrote. */
+  #maybeStartJournal(): void {
+    const isStart = this.#mayJournal && this.#settled.size === this.hosted.length
+    const isWhole = this.hosted.every(({ state }) => state === 'online')
+    if ((isStart || isWhole) && !this.isUnreplayed) this.owner.journal?.permit()
   }
 
   /** What is read back after an unclean stop is not believed. Under `os` nothing was promised beyond the page cache. */
@@ -100,16 +128,9 @@ export class Broker {
 
   /** As the recovery task does, on the simulated disk. */
   #scan(spec: PartitionSpec): RecoveryVerdict | null {
-    const { directory, recoveryPoint, flushedOffset, copyForward, config } = spec
     const { disk, world } = this.#sim
-    const input = {
-      directory,
-      recoveryPoint,
-      flushedOffset,
-      copyForward,
-      indexIntervalBytes: config.indexIntervalBytes,
-      nowMs: world.clock().wallMs(),
-    }
+    const { indexIntervalBytes } = spec.config
+    const input = { ...spec, indexIntervalBytes, nowMs: world.clock().wallMs() }
     try {
       return recoverLog(disk, input).verdict ?? null
     } catch {
@@ -121,7 +142,7 @@ export class Broker {
     const { place, generation, recoveryPoint, flushedOffset } = this.#hosted(slot)
     return {
       topic: place.topic,
-      topicId,
+      topicId: topicIdOf(slot),
       partition: place.partition,
       slot,
       generation,
@@ -132,6 +153,7 @@ export class Broker {
       recoveryPoint,
       flushedOffset,
       copyForward,
+      isJournaled: this.#sim.plan.journal !== null && flushedOffset >= 0,
     }
   }
 
@@ -139,13 +161,17 @@ export class Broker {
     const { world, disk } = this.#sim
     const hosted = this.#hosted(spec.slot)
     try {
+      if (hosted.isUnreplayed) throw coded('EIO', 'its journal was not replayed')
+      const { journal, env } = this.owner
       const log = PartitionLog.open({
-        spec,
-        env: this.owner.env,
+        spec: withJournaled(this.owner, spec),
+        env,
+        journal,
         onAdvance: this.#advanced,
         onFailure: this.#failed,
       })
       if (disk.crashed) return
+      if (spec.copyForward) journal?.forget(spec.slot)
       this.owner.logs[spec.slot] = log
       hosted.state = 'online'
       hosted.isFailed = false
@@ -162,6 +188,7 @@ export class Broker {
     }
     this.#settled.add(spec.slot)
     if (this.#settled.size === this.hosted.length) this.#recovers = false
+    this.#maybeStartJournal()
   }
 
   readonly #advanced = (log: PartitionLog): void => {
@@ -212,8 +239,8 @@ export class Broker {
   }
 
   #noteFlushed(hosted: Hosted, { offsets }: PartitionLog): void {
-    hosted.recoveryPoint = offsets.recoveryPoint
-    hosted.flushedOffset = offsets.recoveryPoint
+    hosted.recoveryPoint = offsets.flushedEnd
+    hosted.flushedOffset = offsets.flushedEnd
   }
 
   /** Closes one log as far as that works, and opens it again. */
@@ -224,6 +251,7 @@ export class Broker {
     void log.settled().then(() => {
       if (this.owner.life !== life || this.owner.logs[slot] !== log) return
       const isClean = closeClean(log)
+      if (isClean) this.owner.journal?.forget(slot)
       this.#noteFlushed(this.#hosted(slot), log)
       this.#sim.world.note(() => `host   slot ${slot} is closed ${isClean ? 'clean' : 'unclean'}`)
       this.#fence(slot)
@@ -252,6 +280,7 @@ export class Broker {
       return
     }
     const before = this.owner
+    this.#mayJournal = false
     before.refuseAll()
     this.owner = this.#newOwner()
     for (const { place } of this.hosted) {
@@ -297,6 +326,7 @@ export class Broker {
       this.#hosted(log.slot).state = 'closed'
       isClean = closeClean(log) && isClean
     }
+    await this.owner.journal?.settled()
     return isClean
   }
 
