@@ -255,7 +255,8 @@ export class ThreadedPartitionHost implements PartitionHost {
     const hosted = this.#hosted.get(partition.slot)
     const isThere = hosted?.partition === partition
     const refusal = isThere ? this.#journals.refusalOf(hosted.directory) : 'it was deleted'
-    if (!isThere || refusal !== null) return Promise.resolve(notOpened(partition.slot, refusal ?? ''))
+    if (!isThere || refusal !== null)
+      return Promise.resolve(notOpened(partition.slot, refusal ?? ''))
     return bringBack(hosted, this.#bringBackPort)
   }
 

@@ -1,6 +1,11 @@
 /** Rounds of a journal file: what is read back, and what ends a file. */
 import { expect, test } from 'vitest'
-import { emptyJournal, journalPaths, listJournals, prepareJournal } from '../../workers/journal/files.ts'
+import {
+  emptyJournal,
+  journalPaths,
+  listJournals,
+  prepareJournal,
+} from '../../workers/journal/files.ts'
 import { encodeHead, headBytes, type JournalRecord } from '../../workers/journal/format.ts'
 import { readJournals } from '../../workers/journal/read-journal.ts'
 import { FaultDisk } from '../support/fault-disk.ts'
@@ -33,7 +38,11 @@ function read(bytes: Buffer): { rounds: number; offsets: number[]; positions: nu
 }
 
 test('whole rounds are read back with all their numbers, and where their batches are', () => {
-  const bytes = Buffer.concat([roundOf(0, 5, 9, batches), roundOf(1, 5, 9, batches), Buffer.alloc(99)])
+  const bytes = Buffer.concat([
+    roundOf(0, 5, 9, batches),
+    roundOf(1, 5, 9, batches),
+    Buffer.alloc(99),
+  ])
   const first = headBytes(2)
   const second = first + 709 + headBytes(2)
   expect(read(bytes)).toEqual({

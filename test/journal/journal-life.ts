@@ -107,7 +107,12 @@ export class JournalLife {
     const places = [...this.models.keys()].map(slot => {
       return { directory: this.directory(slot), topicId, partition: slot }
     })
-    const replay = replayJournals(this.disk, { dataDirectory, ownerCount: 1, isClean: false, places })
+    const replay = replayJournals(this.disk, {
+      dataDirectory,
+      ownerCount: 1,
+      isClean: false,
+      places,
+    })
     this.counts.replayedBytes += replay.writtenBytes
     expect(replay.failed).toEqual([])
     return replay
@@ -149,7 +154,11 @@ export class JournalLife {
       const before = model.ends.length
       for (let left = 1 + Math.floor(this.random() * 3); left > 0; left--) {
         const records = 1 + Math.floor(this.random() * 3)
-        const batch = makeBatch({ records, valueBytes: 20 + this.random() * 200, mark: this.#mark++ })
+        const batch = makeBatch({
+          records,
+          valueBytes: 20 + this.random() * 200,
+          mark: this.#mark++,
+        })
         const result = newAppendResult()
         log.stage(batch, 9, result)
         if (result.error !== Errors.NONE) return

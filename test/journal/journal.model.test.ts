@@ -48,7 +48,9 @@ async function run(seed: number): Promise<JournalLife> {
   return life
 }
 
-test('whatever ends it, nothing that was flushed is lost, altered or doubled', { timeout: 120_000 }, async () => {
+test('whatever ends it, nothing that was flushed is lost, altered or doubled', {
+  timeout: 120_000,
+}, async () => {
   const counts = { rounds: 0, refused: 0, replayedBytes: 0 }
   for (let seed = 1; seed <= 400; seed++) {
     try {

@@ -40,24 +40,27 @@ test('left alone for a second, it has the segments synced and begins anew', asyn
   expect(life.journal.isTaking).toBe(false)
 })
 
-test.each(['write', 'sync'] as const)('a %s that fails takes its logs offline, no other', async kind => {
-  const life = await begun()
-  for (const slot of [0, 1]) life.append(slot)
-  life.disk.onOperation = ({ kind: what, path }) => {
-    return what === kind && path.includes('journal') ? { code: 'EIO' } : null
-  }
-  life.journal.turnEnds(life.logs.slice(0, 2))
-  life.disk.completeSyncs()
-  life.disk.onOperation = () => null
-  expect(life.logs.map(({ state }) => state)).toEqual(['offline', 'offline', 'online', 'online'])
-  expect(life.logs[0].offsets.highWatermark).toBe(1)
-  // The others sync their segments from now on.
-  expect(life.journal.isTaking).toBe(false)
-  life.append(2)
-  life.journal.turnEnds(life.logs)
-  while (life.disk.completeSyncs() > 0);
-  expect(life.logs[2].offsets).toMatchObject({ recoveryPoint: 2, highWatermark: 2 })
-})
+test.each(['write', 'sync'] as const)(
+  'a %s that fails takes its logs offline, no other',
+  async kind => {
+    const life = await begun()
+    for (const slot of [0, 1]) life.append(slot)
+    life.disk.onOperation = ({ kind: what, path }) => {
+      return what === kind && path.includes('journal') ? { code: 'EIO' } : null
+    }
+    life.journal.turnEnds(life.logs.slice(0, 2))
+    life.disk.completeSyncs()
+    life.disk.onOperation = () => null
+    expect(life.logs.map(({ state }) => state)).toEqual(['offline', 'offline', 'online', 'online'])
+    expect(life.logs[0].offsets.highWatermark).toBe(1)
+    // The others sync their segments from now on.
+    expect(life.journal.isTaking).toBe(false)
+    life.append(2)
+    life.journal.turnEnds(life.logs)
+    while (life.disk.completeSyncs() > 0);
+    expect(life.logs[2].offsets).toMatchObject({ recoveryPoint: 2, highWatermark: 2 })
+  },
+)
 
 test('with both files in use, logs sync their segments', async () => {
   const life = await begun()
@@ -86,7 +89,10 @@ test('a log comes back with what only the journal has', async () => {
   const first = life.models[0].batches[0].length
   life.logs[0].roundFailed(new Error('the sync of a segment failed'))
   // The page cache gave up the bytes, the platter never had them.
-  life.disk.setBytes(path, Buffer.concat([life.disk.bytesOf(path).subarray(0, first), Buffer.alloc(50)]))
+  life.disk.setBytes(
+    path,
+    Buffer.concat([life.disk.bytesOf(path).subarray(0, first), Buffer.alloc(50)]),
+  )
   life.bringBack(0)
   life.check(true)
 })

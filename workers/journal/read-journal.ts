@@ -29,7 +29,10 @@ export interface JournalContents {
 }
 
 /** Opens and reads the files; the older generation of a pair comes first. The caller closes the files. */
-export function readJournals(disk: Pick<Disk, 'open'>, paths: readonly string[]): JournalContents[] {
+export function readJournals(
+  disk: Pick<Disk, 'open'>,
+  paths: readonly string[],
+): JournalContents[] {
   const contents: JournalContents[] = []
   try {
     for (const path of paths) contents.push(readJournal(disk.open(path, 'r')))

@@ -12,8 +12,14 @@
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
 import { BatchCursor } from '../log/batch-cursor.ts'
-import { codedError, createEmpty, listLog, logFilePath, readFully } from '../log/files.ts'
-import { writeFully } from '../log/files.ts'
+import {
+  codedError,
+  createEmpty,
+  listLog,
+  logFilePath,
+  readFully,
+  writeFully,
+} from '../log/files.ts'
 import { scanStart } from '../log/index-seed.ts'
 import { readMarks } from '../log/marks.ts'
 import { gapsBelow } from '../log/recovery.ts'
@@ -141,7 +147,8 @@ class LogReplay {
     const file = this.#file(this.#base)
     const cursor = this.#cursor.start(file, this.#position, file.sizeBytes())
     while (cursor.look() === 'batch') {
-      if (!continues(cursor, this.#offset, this.#gapsBelow) || cursor.baseOffset >= endOffset) return
+      if (!continues(cursor, this.#offset, this.#gapsBelow) || cursor.baseOffset >= endOffset)
+        return
       if (cursor.lastOffset >= this.#provenEnd && !cursor.crcMatches()) return
       this.#position = cursor.position + cursor.batchBytes
       this.#offset = cursor.lastOffset + 1

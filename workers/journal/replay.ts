@@ -7,8 +7,8 @@
  */
 import type { Disk } from '../../src/contracts/disk.ts'
 import type {
-  JournalReplay,
   JournaledLog,
+  JournalReplay,
   LogPlace,
   ReplayInput,
   UnreplayedLog,
@@ -52,7 +52,10 @@ export function replayJournals(disk: Disk, input: ReplayInput): JournalReplay {
  * Returns the bytes that the segments did not hold. Throws as the disk does.
  */
 export function replayOne(disk: Disk, paths: readonly string[], place: LogPlace): number {
-  const journals = readJournals(disk, paths.filter(path => disk.exists(path)))
+  const journals = readJournals(
+    disk,
+    paths.filter(path => disk.exists(path)),
+  )
   try {
     const found = recordsByLog(journals).get(`${place.topicId}-${place.partition}`)
     return found === undefined ? 0 : replayLog(disk, place.directory, found, false).writtenBytes

@@ -101,7 +101,9 @@ export class Flusher {
 
   /** Whether what is appended next may be proven by a journal. */
   get isJournalable(): boolean {
-    return this.#isRooted && this.#state !== 'stopped' && this.#config.flushPolicy === 'group-commit'
+    return (
+      this.#isRooted && this.#state !== 'stopped' && this.#config.flushPolicy === 'group-commit'
+    )
   }
 
   /** The next records up to `endOffset` are given to the journal in this turn. */

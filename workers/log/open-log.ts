@@ -257,9 +257,7 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   removeTemporary(disk, directory, listing)
   const unsynced = noteProof(segments, kept, verdict.copyForward)
   const isProven = unsynced.length === 0
-  const recoveryPoint = isProven
-    ? logEndOffset
-    : Math.max(verdict.provenOffset, marked.logStart)
+  const recoveryPoint = isProven ? logEndOffset : Math.max(verdict.provenOffset, marked.logStart)
   const flushedEnd = Math.max(recoveryPoint, Math.min(spec.flushedOffset, logEndOffset))
   const isNew = verdict.provenOffset <= 0
   return {

@@ -3,7 +3,6 @@
  * wait for the high watermark, reopens what an owner's death or a failed sync closed, stops clean.
  */
 import type { PartitionSpec, RecoveryVerdict } from '../../../src/contracts/control.ts'
-import type { LogConfig } from '../../../src/contracts/log-config.ts'
 import { Errors } from '../../../src/protocol/errors.ts'
 import { PartitionLog } from '../../../workers/log/log.ts'
 import { recoverLog } from '../../../workers/log/recovery.ts'
@@ -11,27 +10,14 @@ import type { SentBatch } from '../actors/batches.ts'
 import { Anomaly } from '../checker/anomaly.ts'
 import { CrashError } from '../world/disk.ts'
 import { coded } from '../world/sim-file.ts'
-import { answerAppend, type ProduceAnswer, type Waiting } from './acks.ts'
+import { answerAppend, type ProduceAnswer } from './acks.ts'
 import type { Connection } from './connection.ts'
+import { type Hosted, specOf } from './hosted.ts'
 import { simulatedTasks, startHousekeeping } from './housekeeping.ts'
-import { type Command, type ReadAnswer, SimOwner } from './owner.ts'
 import { replay, startJournal, withJournaled } from './journals.ts'
-import { directoryOf, type Place, topicIdOf } from './places.ts'
+import { type Command, type ReadAnswer, SimOwner } from './owner.ts'
+import type { Place } from './places.ts'
 import type { Simulation } from './simulation.ts'
-
-interface Hosted {
-  readonly place: Place
-  generation: number
-  state: 'opening' | 'online' | 'offline' | 'closed'
-  recoveryPoint: number
-  /** What this process knows to be flushed; -1 at the first open. */
-  flushedOffset: number
-  readonly waiting: Waiting[]
-  /** It went offline, or did not open, and has not come back since. */
-  isFailed: boolean
-  /** What a journal has of it could not be put into its segments: it stays closed. */
-  isUnreplayed: boolean
-}
 
 export class Broker {
   readonly #sim: Simulation
@@ -99,8 +85,12 @@ export class Broker {
   }
 
   /** What is read back after an unclean stop is not believed. Under `os` nothing was promised beyond the page cache. */
-  #copies({ slot }: Place): boolean {
-    return this.#recovers && this.#sim.host.configs[slot]?.flushPolicy !== 'os'
+  #copies(place: Place): boolean {
+    return this.#recovers && !this.#isWeak(place)
+  }
+
+  #isWeak({ slot }: Place): boolean {
+    return this.#sim.host.configs[slot]?.flushPolicy === 'os'
   }
 
   /** Opens a partition in an event of its own, perhaps after a scan by a task. */
@@ -112,7 +102,7 @@ export class Broker {
     world.after(world.random.next() * delayMs, `open ${slot}`, this.owner.life, () => {
       if (!isCurrent()) return
       const copies = copyForward || (recover && this.#copies(this.#hosted(slot).place))
-      const spec = this.#spec(slot, recover, copies)
+      const spec = specOf(this.#sim, this.#hosted(slot), recover, copies)
       const verdict = isScanned ? this.#scan(spec) : null
       if (verdict === null) {
         this.#open(spec)
@@ -135,25 +125,6 @@ export class Broker {
       return recoverLog(disk, input).verdict ?? null
     } catch {
       return null
-    }
-  }
-
-  #spec(slot: number, recover: boolean, copyForward: boolean): PartitionSpec {
-    const { place, generation, recoveryPoint, flushedOffset } = this.#hosted(slot)
-    return {
-      topic: place.topic,
-      topicId: topicIdOf(slot),
-      partition: place.partition,
-      slot,
-      generation,
-      directory: directoryOf(place),
-      config: this.#sim.host.configs[slot] as LogConfig,
-      recover,
-      verdict: null,
-      recoveryPoint,
-      flushedOffset,
-      copyForward,
-      isJournaled: this.#sim.plan.journal !== null && flushedOffset >= 0,
     }
   }
 
@@ -288,9 +259,8 @@ export class Broker {
       const log = before.logs[slot]
       models[slot]?.crashed(false)
       // The offset table outlives the thread.
-      const isWeak = this.#sim.host.configs[slot]?.flushPolicy === 'os'
       const hosted = this.#hosted(slot)
-      if (log !== undefined && !isWeak) this.#noteFlushed(hosted, log)
+      if (log !== undefined && !this.#isWeak(place)) this.#noteFlushed(hosted, log)
       // One that failed is not simply opened again: its tail is not believed.
       const isOffline = hosted.isFailed || log?.state === 'offline'
       this.#fence(slot)
@@ -341,8 +311,8 @@ export class Broker {
   checkpoint(): number[] {
     return this.hosted.map(({ state, place }) => {
       const log = this.owner.logs[place.slot]
-      const isWeak = this.#sim.host.configs[place.slot]?.flushPolicy === 'os'
-      return state === 'online' && log !== undefined && !isWeak ? log.offsets.highWatermark : 0
+      const isKnown = state === 'online' && log !== undefined && !this.#isWeak(place)
+      return isKnown ? log.offsets.highWatermark : 0
     })
   }
 

@@ -54,7 +54,9 @@ export function replay(
   })
   if (rounds > 0) world.count('journals replayed')
   if (writtenBytes > 0) world.count('logs filled from a journal')
-  world.note(() => `host   ${rounds} rounds replayed, ${writtenBytes} bytes, ${failed.length} failed`)
+  world.note(
+    () => `host   ${rounds} rounds replayed, ${writtenBytes} bytes, ${failed.length} failed`,
+  )
   for (const hosted of all) {
     const directory = directoryOf(hosted.place)
     const end = logs.find(log => log.directory === directory)?.endOffset ?? 0
