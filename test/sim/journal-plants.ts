@@ -59,8 +59,8 @@ export const journalPlants: readonly Plant[] = [
     'replay-skips-a-gap',
     'a record is written although what lies before it is missing',
     'journal/replay-log.ts',
-    'return baseOffset <= end && end < endOffset',
-    'return endOffset > end',
+    'if (record === undefined || record.baseOffset > end) return false\n    const from = this.#startIn(record)',
+    'if (record === undefined) return false\n    const from = 0\n    this.#offset = record.baseOffset\n    this.#position = record.position',
   ),
   plant(
     'replay-unsynced',

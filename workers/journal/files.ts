@@ -8,7 +8,7 @@
  * never taken for its continuation.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
-import { createEmpty, readFully, unlinkIfThere, writeFully } from '../log/files.ts'
+import { codedError, createEmpty, readFully, unlinkIfThere, writeFully } from '../log/files.ts'
 import { decodeHeader, encodeHead, HEADER_BYTES } from './format.ts'
 
 const pattern = /^journal-(\d+)-([ab])$/
@@ -30,10 +30,20 @@ export function ownerOf(path: string): number {
   return Number(pattern.exec(path.slice(path.lastIndexOf('/') + 1))![1])
 }
 
-/** Makes `paths` files of `bytes`, unless they are. Throws as the disk does, and leaves none of wrong size. */
+/** They are made while they take no more than this share of what is free. */
+const FREE_SHARE = 0.1
+
+/**
+ * Makes `paths` files of `bytes`, unless they are. Throws as the disk does, and leaves none of wrong size; ENOSPC also
+ * where the room is better kept for records.
+ */
 export function prepareJournal(disk: Disk, paths: readonly string[], bytes: number): void {
-  for (const path of paths) {
-    if (disk.exists(path) && sizeOf(disk, path) === bytes) continue
+  const missing = paths.filter(path => !disk.exists(path) || sizeOf(disk, path) !== bytes)
+  for (const path of missing) {
+    const free = disk.freeBytes(path.slice(0, path.lastIndexOf('/')))
+    if (missing.length * bytes > free * FREE_SHARE) {
+      throw codedError('ENOSPC', `no room for ${path}: ${free} bytes are free`)
+    }
     try {
       fillWithZeros(disk, path, bytes)
     } catch (error) {

@@ -80,6 +80,8 @@ class LogReplay {
   #position = 0
   #offset: number
   #writtenBytes = 0
+  /** Of the records: those before it end below the log's. */
+  #next = 0
 
   constructor(disk: Disk, directory: string, records: readonly FoundRecord[]) {
     this.#disk = disk
@@ -159,11 +161,11 @@ class LogReplay {
   /** The journal's batches from where the log ends; false when it has none that belong there. */
   #write(): boolean {
     const end = this.#offset
-    const record = this.#records.find(({ baseOffset, endOffset }) => {
-      return baseOffset <= end && end < endOffset
-    })
-    const from = record === undefined ? -1 : this.#startIn(record)
-    if (record === undefined || from < 0) return false
+    while ((this.#records[this.#next]?.endOffset ?? Number.POSITIVE_INFINITY) <= end) this.#next++
+    const record = this.#records[this.#next]
+    if (record === undefined || record.baseOffset > end) return false
+    const from = this.#startIn(record)
+    if (from < 0) return false
     const position = record.position + from
     const isNew = position === 0 && record.segmentBase === end && this.#base < end
     const isHere = record.segmentBase === this.#base && position === this.#position
