@@ -38,7 +38,8 @@ export class JournalEnd {
       }
     }
     ranges.sort((a, b) => a[0] - b[0])
-    let proven = Math.max(recoveryPoint, offsets.logStart)
+    // Compaction only takes records out of what the segments prove.
+    let proven = Math.max(recoveryPoint, offsets.logStart, log.gapsBelowOffset)
     for (const [from, to] of ranges) if (from <= proven) proven = Math.max(proven, to)
     demand(proven >= flushedEnd, 'flushed-beyond-disk', () => {
       return `${name}: flushed end ${flushedEnd}, segments and journal prove ${proven}`
