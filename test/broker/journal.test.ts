@@ -1,6 +1,6 @@
 /**
- * Many partitions of one owner take records at once: they go through the journal, and survive `kill -9` and a start with
- * another number of owners.
+ * Many partitions of one owner take records at once: they go through the journal, and survive `kill -9` and a start
+ * with another number of owners.
  */
 import { readdir } from 'node:fs/promises'
 import { expect, test } from 'vitest'

@@ -1,6 +1,6 @@
 /**
- * Lives of an owner with a few logs and a journal on a fault disk, each ended by a crash, and a plain list of batches to
- * compare them with: what was flushed is there after a power cut, what was written after a kill.
+ * Lives of an owner with a few logs and a journal on a fault disk, each ended by a crash, and a plain list of batches
+ * to compare them with: what was flushed is there after a power cut, what was written after a kill.
  */
 import { expect } from 'vitest'
 import type { PartitionSpec } from '../../src/contracts/control.ts'

@@ -32,8 +32,8 @@ export class LogOffsets {
   #readableUnflushed: boolean
 
   /**
-   * A log that has just been opened; nothing says that bytes from `flushedEnd` on are on disk, and nothing but a journal
-   * that those from `recoveryPoint` on are.
+   * A log that has just been opened; nothing says that bytes from `flushedEnd` on are on disk, and nothing but a
+   * journal that those from `recoveryPoint` on are.
    */
   constructor(
     logStart: number,
