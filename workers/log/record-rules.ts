@@ -23,8 +23,8 @@ const decompressedBytesMax = 16 * 1024 * 1024
 const NO_TIMESTAMP = -1
 
 /**
- * Checks a batch whose header has been checked and whose base offset is still 0, at `wallMs`. Returns an `Errors` code; where one
- * record is to blame, `into.badRecord` is its index and `into.badTimestampMs` its time.
+ * Checks a batch whose header has been checked and whose base offset is still 0, at `wallMs`. Returns an `Errors`
+ * code; where one record is to blame, `into.badRecord` is its index and `into.badTimestampMs` its time.
  */
 export function checkRecords(
   batch: Uint8Array,
