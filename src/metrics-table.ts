@@ -232,6 +232,26 @@ export const metricRows = {
     help: 'Syncs, and writes with EIO, that failed; each takes a partition offline',
   },
   flushSeconds: { name: 'flush_seconds', type: 'histogram', help: 'Duration of fdatasync calls' },
+  journalRounds: {
+    name: 'journal_rounds_total',
+    type: 'counter',
+    help: 'Rounds of batches of many partitions that were written to a journal',
+  },
+  journalBytes: {
+    name: 'journal_bytes_total',
+    type: 'counter',
+    help: 'Bytes written to journals',
+  },
+  journalFull: {
+    name: 'journal_full_total',
+    type: 'counter',
+    help: 'Rounds that found no room in the journal, so that segments were flushed instead',
+  },
+  journalFailures: {
+    name: 'journal_failures_total',
+    type: 'counter',
+    help: 'Journals that could not be made or failed, and are not used until a restart',
+  },
   segmentsRolled: { name: 'segments_rolled_total', type: 'counter', help: 'Segments sealed' },
   logStartMoves: {
     name: 'log_start_moves_total',

@@ -43,6 +43,10 @@ export class OwnerControlPlane implements OwnerControl {
     this.#loop.takeOffline(reason)
   }
 
+  async startJournal(): Promise<void> {
+    this.#loop.journal?.permit()
+  }
+
   async closePartitions(slots: readonly number[]): Promise<void> {
     for (const slot of slots) {
       const log = this.#loop.logs[slot]
@@ -58,6 +62,7 @@ export class OwnerControlPlane implements OwnerControl {
       try {
         if (log !== undefined) log.delete()
         else removeLog(this.#loop.env.disk, place)
+        this.#loop.journal?.forget(place.slot)
       } catch (error) {
         failures.push(error)
       }
@@ -92,6 +97,8 @@ export class OwnerControlPlane implements OwnerControl {
     for (const log of this.#loop.logs) {
       if (log !== undefined) clean = (await this.#close(log)) && clean
     }
+    await this.#loop.journal?.settled()
+    this.#loop.journal?.close()
     return clean
   }
 
@@ -100,7 +107,9 @@ export class OwnerControlPlane implements OwnerControl {
     await log.settled()
     this.#loop.release(log.slot)
     try {
-      return log.close({ clean: true })
+      const isClean = log.close({ clean: true })
+      if (isClean) this.#loop.journal?.forget(log.slot)
+      return isClean
     } catch {
       return false
     }
@@ -112,7 +121,8 @@ export class OwnerControlPlane implements OwnerControl {
       assert(this.#loop.logs[spec.slot] === failed, `slot ${spec.slot} has a log already`)
       refuseIfGone(this.#loop.env.disk, spec)
       const log = PartitionLog.open({
-        spec,
+        spec: withJournaled(this.#loop, spec),
+        journal: this.#loop.journal,
         env: this.#loop.env,
         onAdvance: this.#loop.onAdvance,
         onFailure: this.#loop.onFailure,
@@ -131,6 +141,8 @@ export class OwnerControlPlane implements OwnerControl {
       })
       refuseIfShort(log, spec)
       failed?.close({ clean: false })
+      // What its files hold now is proven without the journal.
+      if (spec.copyForward) this.#loop.journal?.forget(spec.slot)
       this.#loop.adopt(log, `${spec.topic}-${spec.partition}`)
       const { logStart, logEnd } = log.offsets
       return {
@@ -153,6 +165,13 @@ export class OwnerControlPlane implements OwnerControl {
       }
     }
   }
+}
+
+/** Before a log is brought back: its segments get what only our journal may have, after a sync of them that failed. */
+function withJournaled({ env, journal }: OwnerLoop, spec: PartitionSpec): PartitionSpec {
+  if (journal === undefined || !spec.copyForward || spec.isJournaled !== true) return spec
+  // A verdict is of the files as they were.
+  return journal.restore(env.disk, spec) ? { ...spec, verdict: null } : spec
 }
 
 /** A log that this process has seen flushed is not begun anew when its files are gone: that would hide the loss. */

@@ -24,9 +24,11 @@ import { Doorbell } from '../src/ring/doorbell.ts'
 import type { Pulse } from '../src/ring/pulse.ts'
 import { ColdReads } from './cold-reads.ts'
 import { DiskSpace } from './disk-space.ts'
+import type { OwnerJournal } from './journal/owner-journal.ts'
 import { type Link, Links } from './links.ts'
 import type { PartitionLog } from './log/log.ts'
 import { type BatchLocation, newAppendResult, newReadResult } from './log/results.ts'
+import { ownerJournal } from './owner-journaling.ts'
 import { Publisher } from './publisher.ts'
 
 /** Commands of one round, and bytes of its appends: bounds the time before replies leave. */
@@ -61,6 +63,8 @@ export class OwnerLoop {
   readonly env: LogEnv
   readonly metrics: ThreadMetrics
   readonly logs: (PartitionLog | undefined)[] = []
+  /** Undefined when it is switched off. */
+  readonly journal: OwnerJournal | undefined
   /** What logs report to: see `Publisher`. */
   readonly onAdvance = (log: PartitionLog): void => this.#publisher.onAdvance(log)
   readonly onFailure = (log: PartitionLog, error: Error): void =>
@@ -88,6 +92,7 @@ export class OwnerLoop {
     this.#pulse = pulse
     this.env = env
     this.metrics = metrics
+    this.journal = ownerJournal(boot, env, metrics, this.logs)
     this.#doorbell = new Doorbell(boot.doorbells, boot.doorbellIndex)
     this.#links = new Links(boot, metrics)
     this.#publisher = new Publisher({
@@ -305,6 +310,7 @@ export class OwnerLoop {
       }
       this.#failStaged(log, errorCode)
     }
+    this.journal?.turnEnds(touched)
     touched.length = 0
     let appended = 0
     for (let i = 0; i < this.#stagedCount; i++) {

@@ -59,10 +59,10 @@ export class Publisher {
 
   /** Stores the log's offsets for all threads; wakes dispatchers that watch the partition when an end of it moved. */
   publish(log: PartitionLog): void {
-    const { logStart, highWatermark, logEnd, recoveryPoint } = log.offsets
+    const { logStart, highWatermark, logEnd, flushedEnd } = log.offsets
     const state = this.#stateOf(log)
     this.#offsets.publish(log.slot, log.generation, state, logStart, highWatermark, logEnd)
-    this.#countUnflushed(log.slot, logEnd - recoveryPoint)
+    this.#countUnflushed(log.slot, logEnd - flushedEnd)
     const isStartMoved = this.#publishedStarts[log.slot] !== logStart
     if (isStartMoved) this.#options.metrics.add(Metric.logStartMoves, 1)
     if (this.#published[log.slot] === highWatermark && !isStartMoved) return
@@ -86,8 +86,8 @@ export class Publisher {
     this.publish(log)
     this.#notify(log, ReplyKind.failed, Errors.KAFKA_STORAGE_ERROR)
     this.#ring()
-    const { recoveryPoint } = log.offsets
-    const failure = { reason: error.message, isDiskFailure, recoveryPoint }
+    const { flushedEnd } = log.offsets
+    const failure = { reason: error.message, isDiskFailure, recoveryPoint: flushedEnd }
     void this.#options.host.partitionFailed(log.slot, log.generation, failure)
   }
 

@@ -84,6 +84,7 @@ export class AdminService {
       this.#catalog.drop(record.name)
     }
     if (unfinished.length > 0) await this.#catalog.save()
+    await this.#host.replayJournals(this.#catalog.all())
     const opened = await Promise.all(this.#catalog.all().map(record => this.#open(record)))
     for (const topic of opened) this.#topics.add(topic)
   }

@@ -136,6 +136,7 @@ function assemble(
       cleanerBytesPerSecondMax: number('log.cleaner.io.max.bytes.per.second'),
       scrubIntervalMs: number('log.scrub.interval.ms'),
       scrubBytesPerSecondMax: number('log.scrub.io.max.bytes.per.second'),
+      journalBytes: flag('journal.enable') ? number('journal.bytes') : 0,
       diskReserveBytes: number('disk.reserve.bytes'),
       producerIdleMsMax: number('producer.id.expiration.ms'),
     },

@@ -163,6 +163,26 @@ const housekeeping: Setting[] = [
     doc: 'Bytes that the scrub reads in a second, at most.',
   },
   {
+    key: 'journal.enable',
+    section: 'storage',
+    kind: boolean,
+    default: true,
+    kafkaDefault: null,
+    effect: acts,
+    doc:
+      'Whether an owner thread with more than 16 partitions to flush writes their batches to a journal as well, so that ' +
+      'one flush proves all of them. Its files are made when that is first of use.',
+  },
+  {
+    key: 'journal.bytes',
+    section: 'storage',
+    kind: int(16 * MIB, 1024 * MIB),
+    default: 64 * MIB,
+    kafkaDefault: null,
+    effect: acts,
+    doc: "Size of each of the two files of an owner thread's journal.",
+  },
+  {
     key: 'disk.reserve.bytes',
     section: 'storage',
     kind: long(-1),

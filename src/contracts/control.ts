@@ -34,6 +34,8 @@ export interface PartitionSpec extends PartitionPlace {
    * file is synced again whose sync may have failed. -1 at the first open in this process.
    */
   readonly flushedOffset: number
+  /** The flushed end may have been proven by a journal: of the segments, only what their own checkpoints prove is. */
+  readonly isJournaled?: boolean
   /**
    * Bytes above the recovery point are not believed, not even when they read back well: the page cache may hold what
    * the disk does not. They are copied into new files, synced and put in place before anything is served. True after
@@ -134,6 +136,8 @@ export interface OwnerControl {
   recoverPartition(spec: PartitionSpec): Promise<OpenedPartition>
   /** Every log stops taking records, as after a failed sync: the data directory as a whole is not to be trusted. */
   takeOffline(reason: string): Promise<void>
+  /** What the owner's journal holds is needed by nobody but the logs that are open: it may be used. */
+  startJournal(): Promise<void>
   /** Flushes and closes; files stay. */
   closePartitions(slots: readonly number[]): Promise<void>
   /** Closes without flushing and removes the directory, also that of a log which is not open. */

@@ -40,6 +40,8 @@ export interface OwnerSettings {
   readonly scrubIntervalMs: number
   /** log.scrub.io.max.bytes.per.second */
   readonly scrubBytesPerSecondMax: number
+  /** journal.bytes, or 0 for no journal */
+  readonly journalBytes: number
   /** disk.reserve.bytes; -1 for the smaller of 256 MiB and 5 % of the file system */
   readonly diskReserveBytes: number
   /** producer.id.expiration.ms */

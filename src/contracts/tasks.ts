@@ -9,6 +9,8 @@ export type TaskName =
   | 'scrub-segment'
   | 'compact-segments'
   | 'verify-log'
+  | 'prepare-journal'
+  | 'replay-journals'
 
 export interface TaskRunner {
   /** Runs `task` on `input` (both cloned). Rejects when it throws or its thread dies; the log is as before then. */

@@ -2,8 +2,10 @@
 import type { OpenedPartition, PartitionPlace } from '../contracts/control.ts'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { Logger } from '../log.ts'
+import { Metric, type ThreadMetrics } from '../metrics.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
 import { emptyOffsetView, type OffsetTable } from './offset-table.ts'
+import type { Owner } from './owner.ts'
 import type { Partition } from './partition.ts'
 
 const view = emptyOffsetView()
@@ -78,4 +80,31 @@ export function newHosted(
 export function warnIfUnflushed(log: Logger, topic: string, config: LogConfig): void {
   if (config.flushPolicy !== 'os') return
   log.warn({ topic }, 'flush.policy is os: acknowledged records may be lost when the machine stops')
+}
+
+/** Brings the log's config to its owner, and notes from where on a high watermark speaks of the disk. */
+export async function tellConfig(
+  hosted: Hosted,
+  owner: Owner,
+  offsets: OffsetTable,
+): Promise<void> {
+  const { config } = hosted
+  const { slot, generation } = hosted.partition
+  if (config.flushPolicy === 'os') hosted.unflushedBelow = Number.POSITIVE_INFINITY
+  await owner.call(control => control.applyConfig(slot, config))
+  if (config.flushPolicy === 'os' || hosted.unflushedBelow < Number.POSITIVE_INFINITY) return
+  if (offsets.read(slot, generation, view)) hosted.unflushedBelow = view.highWatermark
+}
+
+/** What opening a log has found, for people. */
+export function noteRecovered(
+  hosted: Hosted,
+  { recoveredBytes, truncatedBytes, logEndOffset }: OpenedPartition,
+  { log, metrics }: { readonly log: Logger; readonly metrics: ThreadMetrics },
+): void {
+  metrics.add(Metric.recoveredBytes, recoveredBytes)
+  metrics.add(Metric.truncatedBytes, truncatedBytes)
+  if (truncatedBytes === 0) return
+  const fields = { partition: nameOf(hosted), truncatedBytes, logEndOffset }
+  log.warn(fields, 'a torn tail was cut and saved beside the log')
 }

@@ -18,8 +18,12 @@ export interface OpenerOptions {
   readonly owners: readonly Owner[]
   readonly scans: RecoveryScans
   readonly log: Logger
+  /** Flushed ends may have been proven by the journals of owners. */
+  readonly isJournaled: boolean
   /** Why nothing may be opened; null when all is well. */
   refusal(): string | null
+  /** Why this log must not be opened; null when it may. */
+  refusalOf(hosted: Hosted): string | null
   /** What became of a log, opened with `config`; not called when its partition got a newer generation meanwhile. */
   settle(hosted: Hosted, result: OpenedPartition, config: LogConfig): void
 }
@@ -55,6 +59,12 @@ export class LogOpener {
 
   /** Never rejects: what does not open is offline, and the log says why. */
   async openNow(ownerIndex: number, group: readonly Hosted[], recover: boolean): Promise<void> {
+    const refused = group.filter(hosted => this.#options.refusalOf(hosted) !== null)
+    for (const hosted of refused) {
+      const why = this.#options.refusalOf(hosted) as string
+      this.#options.settle(hosted, notOpened(hosted.partition.slot, why), hosted.config)
+    }
+    if (refused.length > 0) group = group.filter(hosted => !refused.includes(hosted))
     const generations = new Map(group.map(hosted => [hosted, hosted.partition.generation]))
     // The owner may die and come back meanwhile, and with it the partition under a newer generation: that one counts.
     const isCurrent = (hosted: Hosted): boolean =>
@@ -92,7 +102,8 @@ export class LogOpener {
   ): Promise<PartitionSpec> {
     const { partition, config, recoveryPoint, flushedOffset } = hosted
     const { generation } = partition
-    const offsets = { recoveryPoint, flushedOffset }
+    const isJournaled = this.#options.isJournaled && flushedOffset >= 0
+    const offsets = { recoveryPoint, flushedOffset, isJournaled }
     const spec = { ...placeOf(hosted), generation, config, ...offsets, ...how, verdict: null }
     return how.recover ? { ...spec, verdict: await this.#scan(hosted, spec) } : spec
   }
@@ -109,9 +120,10 @@ export class LogOpener {
   /** Null leaves it to the owner, also when the scan failed. */
   async #scan(hosted: Hosted, tail: PartitionSpec): Promise<RecoveryVerdict | null> {
     const { scans, log } = this.#options
-    const { directory, recoveryPoint, flushedOffset, copyForward } = tail
+    const { directory, recoveryPoint, flushedOffset, copyForward, isJournaled } = tail
     const { indexIntervalBytes } = hosted.config
-    const input = { directory, recoveryPoint, flushedOffset, copyForward, indexIntervalBytes }
+    const offsets = { recoveryPoint, flushedOffset, isJournaled }
+    const input = { directory, ...offsets, copyForward, indexIntervalBytes }
     return await scans.scan(input).catch((error: unknown) => {
       const partition = nameOf(hosted)
       log.warn({ err: error, partition }, 'scan failed: the owner thread scans by itself')

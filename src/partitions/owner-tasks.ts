@@ -6,6 +6,7 @@
  *
  * A task of an owner that died is ended with it: the next incarnation must not meet files that still change.
  */
+import type { JournalReplay, ReplayInput } from '../contracts/journal.ts'
 import type { TaskName, TaskRunner } from '../contracts/tasks.ts'
 import type { TaskPool } from '../task-pool.ts'
 
@@ -25,6 +26,11 @@ export class OwnerTasks {
   open(): void {
     this.#isOpen = true
     this.#beginMore()
+  }
+
+  /** At the start of the process, before any log is open. */
+  replayJournals(input: ReplayInput): Promise<JournalReplay> {
+    return this.#pool.run('tasks/replay-journals', input)
   }
 
   /** @param signal aborts when the owner is gone: what it asked for is ended and rejects. */

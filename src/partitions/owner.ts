@@ -45,6 +45,8 @@ export interface OwnerThreadOptions {
 /** Producer state and indexes are in it, records are not: 1 GiB is never reached by an honest load. */
 const heapMbMaxDefault = 1024
 
+const crashWindowMs = 60_000
+
 export type OwnerControlProxy = Comlink.Remote<OwnerControl>
 
 export class Owner {
@@ -98,6 +100,12 @@ export class Owner {
     } finally {
       this.#calls.delete(giveUp)
     }
+  }
+
+  /** The thread has died; returns how often in the last minute. */
+  noteCrash(nowMs: number): number {
+    this.crashes = this.crashes.filter(atMs => nowMs - atMs < crashWindowMs)
+    return this.crashes.push(nowMs)
   }
 
   get threadId(): number {

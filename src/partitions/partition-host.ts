@@ -20,26 +20,28 @@ import { deleteLogs } from './delete-logs.ts'
 import { DiskNotices } from './disk-notices.ts'
 import {
   type Hosted,
-  nameOf,
   newHosted,
   noteFlushed,
+  noteRecovered,
   noteSeen,
   notOpened,
+  tellConfig,
   triesEnded,
   warnIfUnflushed,
 } from './hosted.ts'
+import { Journals } from './journals.ts'
 import { LogOpener } from './log-opener.ts'
 import { OfflinePartitions } from './offline-partitions.ts'
 import { emptyOffsetView, PartitionState } from './offset-table.ts'
 import { Owner, type OwnerThreadOptions, type SharedMemory } from './owner.ts'
 import type { OwnerTasks } from './owner-tasks.ts'
-import type { DeletedRecords, Partition, PartitionHost, TopicLogSettings } from './partition.ts'
+import type { DeletedRecords, Partition, PartitionHost, TopicPlaces } from './partition.ts'
 import { PartitionMap } from './partition-map.ts'
 import type { RecoveryCheckpoint } from './recovery-checkpoint.ts'
 import type { RecoveryScans } from './recovery-scans.ts'
 
+/** In a minute. */
 const crashesMax = 5
-const crashWindowMs = 60_000
 
 export interface HostOptions {
   readonly dataDirectory: string
@@ -72,6 +74,7 @@ export class ThreadedPartitionHost implements PartitionHost {
   #recoveryPoints = new Map<string, number>()
   #closing = false
   readonly #opener: LogOpener
+  readonly #journals: Journals
 
   constructor(options: HostOptions) {
     this.#options = options
@@ -82,11 +85,15 @@ export class ThreadedPartitionHost implements PartitionHost {
       recover: hosted => this.recover(hosted.partition),
       stopAll: reason => this.#stopAll(reason),
     })
+    const { journalBytes } = options.memory.settings
+    this.#journals = new Journals({ ...options, owners: this.owners, journalBytes })
     this.#opener = new LogOpener(options.ownerCount, {
       owners: this.owners,
       scans: options.scans,
       log: options.log,
+      isJournaled: this.#journals.isEnabled,
       refusal: () => this.offline.directoryReason,
+      refusalOf: ({ directory }) => this.#journals.refusalOf(directory),
       settle: (hosted, result, config) => this.#settle(hosted, result, config),
     })
     this.#bringBackPort = {
@@ -115,8 +122,13 @@ export class ThreadedPartitionHost implements PartitionHost {
     if (!clean) this.#recoveryPoints = await this.#options.checkpoint.load()
   }
 
+  async replayJournals(topics: readonly TopicPlaces[]): Promise<void> {
+    await this.#journals.replay(!this.#opener.recovers, topics, this.#recoveryPoints)
+  }
+
   /** After all logs of the last process are open: new ones are empty, there is nothing to recover. */
   opened(): void {
+    this.#journals.opened()
     this.#opener.recovers = false
     this.#recoveryPoints.clear()
     this.#options.scans.endProgress()
@@ -139,7 +151,7 @@ export class ThreadedPartitionHost implements PartitionHost {
   }
 
   async open(
-    topic: { readonly name: string; readonly id: string; readonly config: TopicLogSettings },
+    topic: { readonly name: string; readonly id: string; readonly config: LogConfig },
     from: number,
     to: number,
   ): Promise<Partition[]> {
@@ -181,7 +193,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     await this.saveCheckpoint()
   }
 
-  async applyConfig(partitions: readonly Partition[], config: TopicLogSettings): Promise<void> {
+  async applyConfig(partitions: readonly Partition[], config: LogConfig): Promise<void> {
     const [first] = partitions
     if (first !== undefined) warnIfUnflushed(this.#options.log, first.topic, config)
     const hosted = partitions.map(({ slot }) => this.#hosted.get(slot)).filter(one => !!one)
@@ -190,14 +202,9 @@ export class ThreadedPartitionHost implements PartitionHost {
     await Promise.all(hosted.map(one => this.#tellConfig(one)))
   }
 
-  async #tellConfig(hosted: Hosted): Promise<void> {
-    const { config } = hosted
-    const { slot, generation, ownerIndex } = hosted.partition
-    const { offsets } = this.#options.dispatcher
-    if (config.flushPolicy === 'os') hosted.unflushedBelow = Number.POSITIVE_INFINITY
-    await this.owners[ownerIndex].call(control => control.applyConfig(slot, config))
-    if (config.flushPolicy === 'os' || hosted.unflushedBelow < Number.POSITIVE_INFINITY) return
-    if (offsets.read(slot, generation, view)) hosted.unflushedBelow = view.highWatermark
+  #tellConfig(hosted: Hosted): Promise<void> {
+    const owner = this.owners[hosted.partition.ownerIndex]
+    return tellConfig(hosted, owner, this.#options.dispatcher.offsets)
   }
 
   /** What became of it is unknown when the owner dies over it: the log start is where the log says after that. */
@@ -246,15 +253,17 @@ export class ThreadedPartitionHost implements PartitionHost {
    */
   recover(partition: Partition): Promise<OpenedPartition> {
     const hosted = this.#hosted.get(partition.slot)
-    if (hosted?.partition !== partition) {
-      return Promise.resolve(notOpened(partition.slot, 'it was deleted'))
-    }
+    const isThere = hosted?.partition === partition
+    const refusal = isThere ? this.#journals.refusalOf(hosted.directory) : 'it was deleted'
+    if (!isThere || refusal !== null)
+      return Promise.resolve(notOpened(partition.slot, refusal ?? ''))
     return bringBack(hosted, this.#bringBackPort)
   }
 
   #broughtBack(hosted: Hosted, spec: PartitionSpec, result: OpenedPartition): void {
     hosted.partition.generation = spec.generation
     this.#settle(hosted, result, spec.config)
+    this.#reopened(this.owners[hosted.partition.ownerIndex])
     // Those that wait for the log of before look again.
     this.#options.dispatcher.purgatory.failed(spec.slot, Errors.NOT_LEADER_OR_FOLLOWER)
   }
@@ -317,23 +326,10 @@ export class ThreadedPartitionHost implements PartitionHost {
       return
     }
     hosted.unflushedBelow = config.flushPolicy === 'os' ? Number.POSITIVE_INFINITY : -1
-    this.#noteOpened(hosted, result)
+    if (hosted.failedGeneration !== hosted.partition.generation) this.offline.recovered(hosted)
+    noteRecovered(hosted, result, this.#options)
     // It was changed while the log was being opened. An owner that dies over it opens the log once more.
     if (config !== hosted.config) void this.#tellConfig(hosted).catch(() => {})
-  }
-
-  #noteOpened(hosted: Hosted, result: OpenedPartition): void {
-    const { log, metrics } = this.#options
-    if (hosted.failedGeneration !== hosted.partition.generation) this.offline.recovered(hosted)
-    metrics.add(Metric.recoveredBytes, result.recoveredBytes)
-    metrics.add(Metric.truncatedBytes, result.truncatedBytes)
-    if (result.truncatedBytes > 0) {
-      const end = result.logEndOffset
-      log.warn(
-        { partition: nameOf(hosted), truncatedBytes: result.truncatedBytes, logEndOffset: end },
-        'a torn tail was cut and saved beside the log',
-      )
-    }
   }
 
   /** Takes a partition out of service: commands under way for it come back as refused. */
@@ -349,20 +345,13 @@ export class ThreadedPartitionHost implements PartitionHost {
     dispatcher.ownerExited(owner)
     this.#disk.forget(owner.index)
     if (this.#closing) return
-    const mine = [...this.#hosted.values()].filter(
-      ({ partition }) => partition.ownerIndex === owner.index && partition.state !== 'closed',
-    )
-    const nowMs = clock.monotonicMs()
-    owner.crashes = owner.crashes.filter(atMs => nowMs - atMs < crashWindowMs)
-    owner.crashes.push(nowMs)
-    const givenUp = owner.crashes.length >= crashesMax
+    const mine = this.#hostedBy(owner)
+    const givenUp = owner.noteCrash(clock.monotonicMs()) >= crashesMax
     const reason = error === null ? 'it exited' : error.message
-    log.error(
-      { owner: owner.index, partitions: mine.length, err: error },
-      givenUp
-        ? `owner thread died ${crashesMax} times in a minute (${reason}): its partitions stay offline until a restart`
-        : `owner thread died (${reason}): recovering its partitions`,
-    )
+    const what = givenUp
+      ? `owner thread died ${crashesMax} times in a minute (${reason}): its partitions stay offline until a restart`
+      : `owner thread died (${reason}): recovering its partitions`
+    log.error({ owner: owner.index, partitions: mine.length, err: error }, what)
     const lost: Hosted[] = []
     for (const hosted of mine) {
       noteSeen(hosted, dispatcher.offsets)
@@ -371,6 +360,7 @@ export class ThreadedPartitionHost implements PartitionHost {
       if (givenUp) this.offline.stillOffline(hosted, `owner thread ${owner.index} is down`)
       if (!isOffline) lost.push(hosted)
     }
+    this.#journals.ownerDied(owner.index)
     if (givenUp) return
     metrics.add(Metric.ownerRestarts, 1)
     this.#restart(owner, lost)
@@ -382,7 +372,16 @@ export class ThreadedPartitionHost implements PartitionHost {
     } catch (error) {
       this.#options.log.error({ err: error, owner: owner.index }, 'owner thread cannot be started')
     }
-    if (mine.length > 0) void this.#opener.openNow(owner.index, mine, true)
+    void this.#opener.openNow(owner.index, mine, true).then(() => this.#reopened(owner))
+  }
+
+  #hostedBy({ index }: Owner): Hosted[] {
+    return [...this.hosted()].filter(({ partition }) => partition.ownerIndex === index)
+  }
+
+  #reopened(owner: Owner): void {
+    const isWhole = this.#hostedBy(owner).every(({ partition }) => partition.state === 'online')
+    this.#journals.reopened(owner.index, isWhole)
   }
 
   /** A log that failed is not simply opened again by the next thread: its tail is not believed. */

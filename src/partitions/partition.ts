@@ -18,7 +18,16 @@ export interface Partition {
 /**
  * Opens, closes and deletes logs on owner threads: what the admin service needs of the thread side (partition-host.ts).
  */
+/** A topic and how many partitions it has. */
+export interface TopicPlaces {
+  readonly name: string
+  readonly id: string
+  readonly partitions: number
+}
+
 export interface PartitionHost {
+  /** Before the first `open`, with all partitions there are: what owners' journals prove goes into their logs. */
+  replayJournals(topics: readonly TopicPlaces[]): Promise<void>
   /** Assigns slots and owners to partitions `from`..`to`-1 of a topic and opens their logs. Rejects with a
    *  KafkaError when the slot limit is reached; a log that cannot open leaves its partition `offline`. */
   open(

@@ -21,6 +21,7 @@ export interface Tail {
   readonly directory: string
   readonly recoveryPoint: number
   readonly flushedOffset: number
+  readonly isJournaled?: boolean
   readonly copyForward: boolean
   readonly indexIntervalBytes: number
 }
@@ -70,14 +71,14 @@ export class RecoveryScans {
  * Bytes that the scan will read, about: segments that reach above what the log's own window files prove. Of the first
  * of those, where it has an index, little more than is unproven.
  */
-async function tailBytes({ directory, flushedOffset }: Tail): Promise<number> {
+async function tailBytes({ directory, flushedOffset, isJournaled }: Tail): Promise<number> {
   const names = await readdir(directory).catch((): string[] => [])
   const offsetsOf = (suffix: string): number[] => {
     const pattern = new RegExp(`^\\d{20}\\.${suffix}$`)
     const matching = names.filter(name => pattern.test(name))
     return matching.map(name => Number(name.slice(0, 20))).sort((a, b) => a - b)
   }
-  const proven = Math.max(flushedOffset, offsetsOf('window').at(-1) ?? 0)
+  const proven = Math.max(isJournaled === true ? 0 : flushedOffset, offsetsOf('window').at(-1) ?? 0)
   const bases = offsetsOf('log')
   const indexes = new Set(offsetsOf('index'))
   const first = Math.max(

@@ -35,6 +35,8 @@ export class DiskPartitionHost implements PartitionHost {
     return join(this.#dataDirectory, partitionDirectoryName(topic, index))
   }
 
+  async replayJournals(): Promise<void> {}
+
   async open(
     topic: { readonly name: string; readonly id: string; readonly config: TopicLogSettings },
     from: number,

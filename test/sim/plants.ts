@@ -3,6 +3,8 @@
  * brokers, and some of our own. `find` stands exactly once in its file.
  */
 
+import { journalPlants } from './journal-plants.ts'
+
 export interface Plant {
   readonly name: string
   /** What it does wrong. */
@@ -241,9 +243,9 @@ export const plants: readonly Plant[] = [
   plant(
     'read-above-high-watermark',
     'the reader serves the whole active segment',
-    'log.ts',
-    'if (segment === this.#readableSegment) return this.#readablePosition',
-    'if (segment === this.#readableSegment) return segment.sizeBytes',
+    'readable-end.ts',
+    'if (segment === this.#segment) return this.#position',
+    'if (segment === this.#segment) return segment.sizeBytes',
   ),
   plant(
     'producers-forgotten-by-wall-clock',
@@ -252,4 +254,5 @@ export const plants: readonly Plant[] = [
     'producers.expire(this.#events.env.clock.monotonicMs(), idleMsMax)',
     'producers.expire(this.#events.env.clock.wallMs() - this.#openedWallMs + this.#openedMonotonicMs, idleMsMax)',
   ),
+  ...journalPlants,
 ]

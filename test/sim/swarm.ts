@@ -63,6 +63,8 @@ export interface Plan {
   /** Commands an owner takes in one turn, at most. */
   readonly roundMax: number
   readonly producePauseMs: number
+  /** Size of a journal's files, and how many dirty logs are not enough for it; null for no journal. */
+  readonly journal: { readonly bytes: number; readonly logsMin: number } | null
 }
 
 export interface PlanOptions {
@@ -114,7 +116,15 @@ export function planOf(seed: number, { without = new Set(), stepsMax }: PlanOpti
     recoveryCrashes: limits.chance(0.34) && !without.has('recovery-crashes'),
     roundMax: limits.pick([1, 3, 512]),
     producePauseMs: limits.logRange(1, 300),
+    journal: journalOf(seed, without),
   }
+}
+
+/** Drawn apart, so that the lives of seeds without it are what they were. */
+function journalOf(seed: number, without: ReadonlySet<string>): Plan['journal'] {
+  const random = new Random(seed ^ 0x70a1)
+  if (without.has('journal') || random.chance(0.4)) return null
+  return { bytes: random.logRange(3_000, 100_000), logsMin: random.pick([0, 0, 0, 1]) }
 }
 
 export function configOf(

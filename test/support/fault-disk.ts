@@ -57,6 +57,8 @@ export class FaultDisk implements Disk {
   /** The operation with this number throws a CrashError, and so does every later one. */
   crashAt = Number.POSITIVE_INFINITY
   onOperation: (operation: Operation) => Fault = () => null
+  /** Which of so many started syncs ends next: the oldest, unless a test wants otherwise. */
+  pickSync: (count: number) => number = () => 0
   /** Started syncs, oldest first; `completeSyncs` finishes them. */
   readonly #started: (() => void)[] = []
   /** Syncs in flight at the same moment, at most so far. */
@@ -83,11 +85,12 @@ export class FaultDisk implements Disk {
     throw coded(fault.code, `${kind} ${path}`)
   }
 
-  /** Finishes started syncs, oldest first. Returns how many. */
+  /** Finishes started syncs. Returns how many. */
   completeSyncs(countMax = Number.POSITIVE_INFINITY): number {
     let count = 0
     while (this.#started.length > 0 && count < countMax && !this.crashed) {
-      this.#started.shift()!()
+      const [finish] = this.#started.splice(this.pickSync(this.#started.length), 1)
+      finish()
       count++
     }
     return count

@@ -16,6 +16,7 @@ import {
   producerIdAt,
   stampLogAppendTime,
 } from '../../src/protocol/record-batch.ts'
+import type { JournaledLog, OwnerJournal } from '../journal/owner-journal.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import { isExhausted } from './files.ts'
 import type { Flusher } from './flush-policy.ts'
@@ -31,7 +32,7 @@ import type { Segment } from './segment.ts'
 const LEADER_EPOCH = 0
 
 /** The log as its appender sees it. */
-export interface AppendTarget {
+export interface AppendTarget extends JournaledLog {
   readonly offsets: LogOffsets
   readonly segments: Segment[]
   active: Segment
@@ -49,6 +50,7 @@ export class Appender {
   readonly #producers: ProducerState
   readonly #checkpoints: Checkpoints
   readonly #flusher: Flusher
+  readonly #journal: OwnerJournal | undefined
   readonly #limits: { batchBytesMax: number; apiVersion: number }
   readonly #round: Round
   #stagedEnd: number
@@ -64,6 +66,7 @@ export class Appender {
       readonly producers: ProducerState
       readonly checkpoints: Checkpoints
       readonly flusher: Flusher
+      readonly journal: OwnerJournal | undefined
     },
   ) {
     this.#log = log
@@ -71,6 +74,7 @@ export class Appender {
     this.#producers = parts.producers
     this.#checkpoints = parts.checkpoints
     this.#flusher = parts.flusher
+    this.#journal = parts.journal
     this.#limits = { batchBytesMax: log.config.batchBytesMax, apiVersion: 0 }
     this.#round = new Round(env, directory)
     this.#stagedEnd = log.offsets.logEnd
@@ -133,9 +137,9 @@ export class Appender {
     if (verdict !== Errors.DUPLICATE_SEQUENCE_NUMBER) return verdict
     into.baseOffset = this.#producers.duplicateBaseOffset
     into.lastOffset = into.baseOffset + delta
-    const { highWatermark, recoveryPoint } = this.#log.offsets
+    const { highWatermark, flushedEnd } = this.#log.offsets
     const isReadable = into.lastOffset < highWatermark
-    const isFlushed = into.lastOffset < recoveryPoint || this.#log.config.flushPolicy === 'os'
+    const isFlushed = into.lastOffset < flushedEnd || this.#log.config.flushPolicy === 'os'
     // The policy was `os` a moment ago. The high watermark says nothing of the flush then, and never goes back.
     if (isReadable && !isFlushed) return Errors.REQUEST_TIMED_OUT
     into.duplicate = true
@@ -159,9 +163,33 @@ export class Appender {
       this.#undoRound(error as Error)
       return Errors.KAFKA_STORAGE_ERROR
     }
+    this.#maybeHand()
     this.#countRound()
     this.#log.appended()
     return Errors.NONE
+  }
+
+  /** To the journal, which writes it when the owner's turn ends. */
+  #maybeHand(): void {
+    const log = this.#log
+    if (this.#journal?.isTaking !== true || !this.#flusher.isJournalable) return
+    const { rolls, count, views, lastOffsets } = this.#round
+    let segment = log.active
+    let position = segment.sizeBytes
+    let baseOffset = log.offsets.logEnd
+    let from = 0
+    for (let roll = 0; roll <= rolls.length; roll++) {
+      const to = rolls[roll]?.index ?? count
+      if (to > from) {
+        const endOffset = lastOffsets[to - 1] + 1
+        this.#journal.add(log, segment, { position, baseOffset, endOffset }, views, from, to)
+        baseOffset = endOffset
+      }
+      from = to
+      segment = rolls[roll]?.segment ?? segment
+      position = 0
+    }
+    this.#flusher.handed(log.offsets.logEnd, this.#stagedEnd)
   }
 
   /** The round is in the files: counts and indexes it, moves the log end. */

@@ -9,6 +9,9 @@
  * (recovery believes those of whole segments below the recovery point), and the directory when it has new names. Only
  * when all of that succeeded does the recovery point move to where the log ended when the round started (RELIABILITY
  * P1). The first failure is final: no file of this log is synced again (P11, fsync may report an error only once).
+ *
+ * What is handed to the owner's journal needs no round under group-commit: the journal proves it, and asks for a round
+ * later on (`checkpoint`).
  */
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
@@ -48,6 +51,11 @@ export class Flusher {
   #timerFired = false
   #rolled = false
   readonly #waiting: (() => void)[] = []
+  /** Offsets that the journal will prove, or has proven: no gap in between. */
+  #handedFrom = 0
+  #handedEnd = 0
+  /** The log's directory is there after any power cut, so that a journal's records find it. */
+  #isRooted = true
 
   constructor(
     log: Flushable,
@@ -70,6 +78,7 @@ export class Flusher {
 
   /** The log's directory itself is new: its name in the parent directory must be synced too. */
   directoryCreated(parent: string): void {
+    this.#isRooted = false
     this.#dirtyDirectories.push(parent)
   }
 
@@ -96,6 +105,31 @@ export class Flusher {
     return this.#unsynced.includes(segment)
   }
 
+  /** Whether what is appended next may be proven by a journal. */
+  get isJournalable(): boolean {
+    return (
+      this.#isRooted && this.#state !== 'stopped' && this.#config.flushPolicy === 'group-commit'
+    )
+  }
+
+  /** The next records up to `endOffset` are given to the journal in this turn. */
+  handed(fromOffset: number, endOffset: number): void {
+    if (fromOffset !== this.#handedEnd) this.#handedFrom = fromOffset
+    this.#handedEnd = endOffset
+  }
+
+  /** The journal will not prove what it was given. */
+  refused(): void {
+    this.#handedFrom = 0
+    this.#handedEnd = 0
+    this.maybeStart()
+  }
+
+  /** Syncs the segments, whatever the journal proves; a round that is in flight counts. */
+  checkpoint(): void {
+    if (this.#state === 'idle') this.#start()
+  }
+
   get isSyncing(): boolean {
     return this.#partsLeft > 0
   }
@@ -112,7 +146,7 @@ export class Flusher {
   #isDue(waitingRecords: number): boolean {
     switch (this.#config.flushPolicy) {
       case 'group-commit':
-        return true
+        return this.#rolled || !this.#isHanded()
       case 'os':
         return this.#rolled
       case 'interval':
@@ -122,6 +156,12 @@ export class Flusher {
         this.#arm()
         return false
     }
+  }
+
+  /** The journal proves all that no round has proven. */
+  #isHanded(): boolean {
+    const { logEnd, recoveryPoint } = this.#log.offsets
+    return this.#handedEnd === logEnd && this.#handedFrom <= recoveryPoint
   }
 
   #arm(): void {
@@ -194,6 +234,7 @@ export class Flusher {
 
   #succeeded(): void {
     this.#state = 'idle'
+    this.#isRooted = true
     for (const segment of this.#unsynced) segment.syncedBytes = segment.syncingBytes
     this.#dropSynced()
     this.#log.offsets.flushed(this.#targetOffset)

@@ -56,6 +56,31 @@ export function seedIndexes(
   return null
 }
 
+/**
+ * Where a walk towards `belowOffset` may begin: the batch of the index's last entry below, once checked; null for the
+ * start of the segment.
+ */
+export function scanStart(
+  disk: Disk,
+  directory: string,
+  baseOffset: number,
+  belowOffset: number,
+): { readonly position: number; readonly offset: number } | null {
+  try {
+    const entries = disk.readFile(logFilePath(directory, baseOffset, 'index'))
+    const count = countBelow(entries, OFFSET_ENTRY_BYTES, 0, belowOffset - 1 - baseOffset)
+    if (count <= 0) return null
+    const at = (count - 1) * OFFSET_ENTRY_BYTES
+    const position = entries.readInt32BE(at + 4)
+    const path = logFilePath(directory, baseOffset, 'log')
+    const offset = baseOffsetOf(disk, path, position, baseOffset + entries.readInt32BE(at))
+    return offset < baseOffset ? null : { position, offset }
+  } catch {
+    // The walk meets a disk that cannot read, and says so.
+    return null
+  }
+}
+
 /** How many entries have an offset of at most `relativeMax`; -1 when those are not in order. */
 function countBelow(entries: Buffer, size: number, offsetAt: number, relativeMax: number): number {
   let before = -1

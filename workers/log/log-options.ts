@@ -2,6 +2,7 @@
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { PartitionSpec } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
+import type { OwnerJournal } from '../journal/owner-journal.ts'
 import type { PartitionLog } from './log.ts'
 import type { LostRange } from './quarantine.ts'
 
@@ -11,6 +12,8 @@ export type LogState = 'online' | 'offline' | 'read-only'
 export interface OpenLogOptions {
   readonly spec: PartitionSpec
   readonly env: { readonly disk: Disk; readonly clock: Clock }
+  /** Of the owner; absent where there is none. */
+  readonly journal?: OwnerJournal
   /** Some of `offsets` or `state` have moved: after a commit that took records, and after a flush. */
   onAdvance(log: PartitionLog): void
   /** Records that were synced once are found to be gone: a fetch there gets an error from now on. */

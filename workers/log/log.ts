@@ -14,8 +14,10 @@ import type {
   RottenRange,
 } from '../../src/contracts/control.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
+import type { JournaledLog, JournaledRange } from '../journal/owner-journal.ts'
 import { Appender, type AppendTarget } from './appender.ts'
 import { Checkpoints } from './checkpoints.ts'
+import { describeLog } from './describe-log.ts'
 import { type Flushable, Flusher } from './flush-policy.ts'
 import type { LogState, OpenLogOptions } from './log-options.ts'
 import { LogReader, type Readable } from './log-reader.ts'
@@ -25,6 +27,7 @@ import { LogOffsets } from './offsets.ts'
 import { type LoadedLog, loadLog } from './open-log.ts'
 import type { ProducerState } from './producer-state.ts'
 import { type LostRange, lostRange, Quarantine } from './quarantine.ts'
+import { ReadableEnd } from './readable-end.ts'
 import { removeLog } from './remove-log.ts'
 import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
 import { Retention } from './retention.ts'
@@ -33,9 +36,11 @@ import { serveRead } from './serve-read.ts'
 import type { SwapRange } from './swap.ts'
 import { type Swapped, Swapper } from './swapper.ts'
 
-export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped {
+export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Readable, Swapped {
   readonly slot: number
   readonly generation: number
+  readonly topicId: string
+  readonly partition: number
   readonly offsets: LogOffsets
   state: LogState = 'online'
   /** Why the log is not online. */
@@ -61,8 +66,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   readonly #checkpoints: Checkpoints
   readonly #snapshotOffsets: readonly number[]
   readonly #appender: Appender
-  #readableSegment: Segment
-  #readablePosition: number
+  readonly #readable: ReadableEnd
   #isClosed = false
 
   /**
@@ -82,6 +86,8 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.config = spec.config
     this.slot = spec.slot
     this.generation = spec.generation
+    this.topicId = spec.topicId
+    this.partition = spec.partition
     this.loaded = loaded
     this.segments = loaded.segments
     this.active = loaded.segments.at(-1)!
@@ -92,6 +98,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
       loaded.logEndOffset,
       isReadableUnflushed,
       loaded.recoveryPoint,
+      loaded.flushedEnd,
     )
     this.swapper = new Swapper(this, env.disk, spec.directory)
     this.#producers = loaded.producers
@@ -106,14 +113,17 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     )
     if (loaded.isCheckpointDue) this.#checkpoints.write(loaded.logEndOffset)
     this.#snapshotOffsets = loaded.snapshotOffsets
-    const [firstUnsynced = null] = isReadableUnflushed ? [] : loaded.unsynced
-    this.#readableSegment = firstUnsynced ?? this.active
-    this.#readablePosition = firstUnsynced?.syncedBytes ?? this.active.sizeBytes
+    const flushed = isReadableUnflushed ? null : loaded.flushedPlace
+    this.#readable = new ReadableEnd(
+      flushed?.segment ?? this.active,
+      flushed?.position ?? this.active.sizeBytes,
+    )
     this.#flusher = new Flusher(this, env, spec.directory, spec.config)
     this.#appender = new Appender(this, env, spec.directory, {
       producers: loaded.producers,
       checkpoints: this.#checkpoints,
       flusher: this.#flusher,
+      journal: options.journal,
     })
     this.retention = new Retention(this, options, {
       marks: this.marks,
@@ -156,7 +166,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   }
 
   appended(): void {
-    if (this.config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
+    if (this.config.flushPolicy === 'os') this.#readable.set(this.active, this.active.sizeBytes)
     if (this.state === 'read-only') this.#setState('online', null)
     this.#flusher.maybeStart()
     this.#events.onAdvance(this)
@@ -212,8 +222,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   }
 
   readableBytes(segment: Segment): number {
-    if (segment === this.#readableSegment) return this.#readablePosition
-    return segment.baseOffset < this.#readableSegment.baseOffset ? segment.sizeBytes : 0
+    return this.#readable.bytesOf(segment)
   }
 
   /**
@@ -280,23 +289,13 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.swapper.stop()
     if (isClean) {
       // A full disk may refuse the note that the next start relies on.
-      isClean = this.#saveActiveIndexes() && this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
+      isClean =
+        this.active.keepIndexes(this.#spec.recover) &&
+        this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
       this.#checkpoints.writeSnapshot(this.offsets.logEnd, this.#snapshotOffsets)
     }
     for (const segment of this.segments) segment.closeFile()
     return isClean
-  }
-
-  /** The next start believes them. Those of a log that was only read are as they were. */
-  #saveActiveIndexes(): boolean {
-    this.active.saveIndexes()
-    if (this.active.lastAppendWallMs < 0 && !this.#spec.recover) return true
-    try {
-      this.active.syncIndexes()
-      return true
-    } catch {
-      return false
-    }
   }
 
   /** Closes without flushing and removes the directory. */
@@ -311,25 +310,14 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.#flusher.configure(config)
     this.offsets.setReadableUnflushed(config.flushPolicy === 'os')
     // Acknowledgements by all of what was readable before wait for this round.
-    if (this.offsets.highWatermark > this.offsets.recoveryPoint) this.#flusher.forceRound()
-    if (config.flushPolicy === 'os') this.#setReadable(this.active, this.active.sizeBytes)
+    if (this.offsets.highWatermark > this.offsets.flushedEnd) this.#flusher.forceRound()
+    if (config.flushPolicy === 'os') this.#readable.set(this.active, this.active.sizeBytes)
     this.#flusher.maybeStart()
     this.#events.onAdvance(this)
   }
 
   describe(): PartitionDescription {
-    let sizeBytes = 0
-    for (const segment of this.segments) sizeBytes += segment.sizeBytes
-    return {
-      slot: this.slot,
-      logStartOffset: this.offsets.logStart,
-      highWatermark: this.offsets.highWatermark,
-      logEndOffset: this.offsets.logEnd,
-      sizeBytes,
-      segmentCount: this.segments.length,
-      state: this.state,
-      reason: this.reason,
-    }
+    return describeLog(this)
   }
 
   #idleEnd(): number {
@@ -347,10 +335,27 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
 
   roundDone(segment: Segment, position: number): void {
     const { highWatermark, recoveryPoint } = this.offsets
-    if (highWatermark === recoveryPoint) this.#setReadable(segment, position)
+    this.#readable.roundProved({ offset: recoveryPoint, segment, position }, highWatermark)
     this.marks.nameSynced()
     this.#events.onAdvance(this)
     this.#checkpoints.maybeWrite()
+    this.#events.journal?.segmentsSynced(this)
+  }
+
+  journalSynced({ fromOffset, endOffset, segment, position }: JournaledRange): void {
+    if (this.state === 'offline' || this.#isClosed) return
+    this.offsets.journaled(fromOffset, endOffset)
+    const place = { offset: endOffset, segment, position }
+    this.#readable.journalProved(place, this.offsets.highWatermark)
+    this.#events.onAdvance(this)
+  }
+
+  journalRefused(): void {
+    this.#flusher.refused()
+  }
+
+  checkpoint(): void {
+    this.#flusher.checkpoint()
   }
 
   roundFailed(error: Error): void {
@@ -366,18 +371,12 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
   }
 
   segmentsReplaced(old: readonly Segment[], segment: Segment): void {
-    // They end below the high watermark.
-    if (old.includes(this.#readableSegment)) this.#setReadable(segment, segment.sizeBytes)
+    this.#readable.replaced(old, segment)
   }
 
   /** Base offsets of the batches by which producers are recognised, below `endOffset`. */
   windowOffsets(endOffset: number): Float64Array {
     return this.#producers.windowOffsets(endOffset)
-  }
-
-  #setReadable(segment: Segment, position: number): void {
-    this.#readableSegment = segment
-    this.#readablePosition = position
   }
 
   #fail(error: Error): void {
@@ -388,6 +387,7 @@ export class PartitionLog implements AppendTarget, Flushable, Readable, Swapped 
     this.marks.stop()
     this.swapper.stop()
     this.#setState('offline', error.message)
+    this.#events.journal?.failed(this.slot)
     this.#events.onFailure(this, error)
   }
 

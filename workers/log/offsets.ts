@@ -1,11 +1,15 @@
 /**
- * The four offsets of one log and the only place that moves them. Owner thread only.
+ * The offsets of one log and the only place that moves them. Owner thread only.
  *
- *     logStart <= highWatermark <= logEnd          recoveryPoint <= logEnd
+ *     logStart <= highWatermark <= logEnd          recoveryPoint <= F <= logEnd
  *        |            |              |
  *     ---[============|--------------)             records; [ readable )  - appended, not yet readable
- *                     F = recoveryPoint            under `group-commit` and `interval` the high watermark is F;
+ *                     F = flushedEnd               under `group-commit` and `interval` the high watermark is F;
  *                                                  under `os` it is logEnd
+ *
+ *     segments  [=========)                        recoveryPoint: what the files of the log prove
+ *     journal       [==========)                   a range that the owner's journal proves: it counts while no gap is
+ *                              F                   between the two
  *
  * None of them ever goes back: a round that could not be written was never counted.
  */
@@ -18,21 +22,31 @@ export class LogOffsets {
   highWatermark: number
   /** Offset the next record gets. */
   logEnd: number
-  /** Flushed end: file bytes and directory entries of everything below are synced. */
+  /** File bytes and directory entries of everything below are synced: nothing else is needed to have it again. */
   recoveryPoint: number
+  /** Flushed end: everything below is on disk, in the segments or in the owner's journal. */
+  flushedEnd: number
+  /** What the journal proves beyond the recovery point, perhaps with a gap before it. */
+  #journaledFrom = 0
+  #journaledEnd = 0
   #readableUnflushed: boolean
 
-  /** A log that has just been opened; nothing says that bytes from `recoveryPoint` on are on disk. */
+  /**
+   * A log that has just been opened; nothing says that bytes from `flushedEnd` on are on disk, and nothing but a
+   * journal that those from `recoveryPoint` on are.
+   */
   constructor(
     logStart: number,
     logEnd: number,
     readableUnflushed: boolean,
     recoveryPoint: number = logEnd,
+    flushedEnd: number = recoveryPoint,
   ) {
     this.logStart = logStart
-    this.highWatermark = readableUnflushed ? logEnd : recoveryPoint
+    this.highWatermark = readableUnflushed ? logEnd : flushedEnd
     this.logEnd = logEnd
     this.recoveryPoint = recoveryPoint
+    this.flushedEnd = flushedEnd
     this.#readableUnflushed = readableUnflushed
     this.#check()
   }
@@ -49,7 +63,21 @@ export class LogOffsets {
   flushed(recoveryPoint: number): void {
     assert(recoveryPoint >= this.recoveryPoint, 'recovery point went back')
     this.recoveryPoint = recoveryPoint
-    if (recoveryPoint > this.highWatermark) this.highWatermark = recoveryPoint
+    this.#flush()
+  }
+
+  /** A sync of the journal has succeeded that proves the records of a range. */
+  journaled(fromOffset: number, endOffset: number): void {
+    if (fromOffset !== this.#journaledEnd) this.#journaledFrom = fromOffset
+    this.#journaledEnd = endOffset
+    this.#flush()
+  }
+
+  #flush(): void {
+    const isJournaled = this.#journaledFrom <= this.recoveryPoint
+    const proven = Math.max(this.recoveryPoint, isJournaled ? this.#journaledEnd : 0)
+    if (proven > this.flushedEnd) this.flushedEnd = proven
+    if (this.flushedEnd > this.highWatermark) this.highWatermark = this.flushedEnd
     this.#check()
   }
 
@@ -70,7 +98,8 @@ export class LogOffsets {
     assert(
       this.logStart <= this.highWatermark &&
         this.highWatermark <= this.logEnd &&
-        this.recoveryPoint <= this.logEnd,
+        this.recoveryPoint <= this.flushedEnd &&
+        this.flushedEnd <= this.logEnd,
       'log offsets out of order',
     )
   }

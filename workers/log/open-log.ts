@@ -39,8 +39,12 @@ export interface LoadedLog {
   readonly windowOffsets: readonly number[]
   /** Of Kafka's snapshot files. */
   readonly snapshotOffsets: readonly number[]
-  /** Everything below is proven to be on disk. */
+  /** Everything below is proven to be on disk by the segments. */
   readonly recoveryPoint: number
+  /** The same by the journal of an owner that died; not below the recovery point. */
+  readonly flushedEnd: number
+  /** Where that is; null for the end of the log. */
+  readonly flushedPlace: { readonly segment: Segment; readonly position: number } | null
   /** Segments that hold bytes which are not. */
   readonly unsynced: readonly Segment[]
   /** Sealed segments, proven, whose index files were made anew and are not synced. */
@@ -151,6 +155,8 @@ function createLog(spec: PartitionSpec, env: Env, listing: Listing, marked: Mark
     segments: [segment],
     logEndOffset,
     recoveryPoint: logEndOffset,
+    flushedEnd: logEndOffset,
+    flushedPlace: null,
     unsynced: [],
     rotten: [],
     reindexed: [],
@@ -188,6 +194,8 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing, marked: Mark
     segments,
     logEndOffset,
     recoveryPoint: logEndOffset,
+    flushedEnd: logEndOffset,
+    flushedPlace: null,
     unsynced: [],
     rotten: [],
     reindexed: [],
@@ -259,11 +267,15 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   const isReindexed = (segment: Segment): boolean =>
     segment !== active && segment.baseOffset >= kept[0].baseOffset && !unsynced.includes(segment)
   const isProven = unsynced.length === 0
+  const recoveryPoint = isProven ? logEndOffset : Math.max(verdict.provenOffset, marked.logStart)
+  const flushedEnd = Math.max(recoveryPoint, Math.min(spec.flushedOffset, logEndOffset))
   const isNew = verdict.provenOffset <= 0
   return {
     segments,
     logEndOffset,
-    recoveryPoint: isProven ? logEndOffset : Math.max(verdict.provenOffset, marked.logStart),
+    recoveryPoint,
+    flushedEnd,
+    flushedPlace: isProven ? null : placeOf(segments, unsynced[0], flushedEnd),
     unsynced,
     reindexed: verdict.copyForward ? [] : segments.filter(isReindexed),
     rotten: lostRanges(kept, logEndOffset, marked.gapsBelow),
@@ -304,6 +316,25 @@ function noteProof(
   return unsynced
 }
 
+/** Where the batches below `offset` end, which is not before those of `from` that are synced. */
+function placeOf(
+  segments: readonly Segment[],
+  from: Segment,
+  offset: number,
+): { readonly segment: Segment; readonly position: number } {
+  let place = { segment: from, position: from.syncedBytes }
+  for (const segment of segments.slice(segments.indexOf(from))) {
+    if (segment !== from && segment.baseOffset >= offset) break
+    const start = segment === from ? from.syncedBytes : 0
+    const cursor = sharedCursor().start(segment.file(), start, segment.sizeBytes)
+    while (cursor.look() === 'batch' && cursor.lastOffset < offset) {
+      cursor.moveTo(cursor.position + cursor.batchBytes)
+    }
+    place = { segment, position: cursor.position }
+  }
+  return place
+}
+
 /** Offsets that were synced once and are gone. */
 function lostRanges(
   kept: readonly SegmentVerdict[],
@@ -327,6 +358,7 @@ function lostRanges(
 /** What the task found, if the files are still as it saw them; else a look of our own. */
 function recovered(spec: PartitionSpec, { disk, clock }: Env): Recovered {
   const { directory, verdict, recoveryPoint, flushedOffset, copyForward, config } = spec
+  const { isJournaled } = spec
   if (verdict !== null && verdict.copyForward === copyForward && verdict.segments.length > 0) {
     const path = temporaryPath(directory, verdict.nextOffset, 'window')
     const producers = readWindow(disk, path, verdict.nextOffset)
@@ -336,6 +368,7 @@ function recovered(spec: PartitionSpec, { disk, clock }: Env): Recovered {
     directory,
     recoveryPoint,
     flushedOffset,
+    isJournaled,
     copyForward,
     indexIntervalBytes: config.indexIntervalBytes,
     nowMs: clock.wallMs(),

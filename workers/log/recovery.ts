@@ -25,6 +25,8 @@ export interface RecoveryInput {
   readonly recoveryPoint: number
   /** Known to be synced, see PartitionSpec; -1 when unknown. */
   readonly flushedOffset: number
+  /** See PartitionSpec. */
+  readonly isJournaled?: boolean
   /** Unproven bytes will become segments of their own: their indexes are made for that. */
   readonly copyForward: boolean
   /** Kafka's index.interval.bytes. */
@@ -83,9 +85,11 @@ class LogRecovery {
     this.#listing = listLog(disk, input.directory)
     const marks = readMarks(disk, input.directory)
     this.#gapsBelow = gapsBelow(marks)
-    this.#provenEnd = Math.max(this.#listing.window.at(-1) ?? 0, input.flushedOffset)
-    this.#rotBelow = Math.max(recoveryPoint, this.#provenEnd)
-    this.#endMin = Math.max(this.#provenEnd, typeof marks === 'string' ? 0 : marks.logStart)
+    const { flushedOffset, isJournaled = false } = input
+    this.#provenEnd = Math.max(this.#listing.window.at(-1) ?? 0, isJournaled ? 0 : flushedOffset)
+    this.#rotBelow = Math.max(recoveryPoint, this.#provenEnd, flushedOffset)
+    const logStart = typeof marks === 'string' ? 0 : marks.logStart
+    this.#endMin = Math.max(this.#provenEnd, flushedOffset, logStart)
   }
 
   run(): Recovered {

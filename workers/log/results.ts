@@ -2,6 +2,8 @@
  * What the log's hot methods fill in. The owner keeps one of each and passes it to every call, so that a request costs
  * no object. Owner thread only.
  */
+import { Errors } from '../../src/protocol/errors.ts'
+import type { LogOffsets } from './offsets.ts'
 
 export interface AppendResult {
   /** An `Errors` code; the fields that follow count only when it is NONE. */
@@ -54,4 +56,19 @@ export function newAppendResult(): AppendResult {
 
 export function newReadResult(): ReadResult {
   return { error: 0, start: 0, length: 0, neededBytes: 0, nextOffset: 0 }
+}
+
+/** An answer with nothing in it yet; false when it is complete, as nothing is to be read at that offset. */
+export function beginAnswer(
+  { logStart, highWatermark, logEnd }: LogOffsets,
+  fetchOffset: number,
+  into: ReadResult,
+): boolean {
+  const isInLog = fetchOffset >= logStart && fetchOffset <= logEnd
+  into.error = isInLog ? Errors.NONE : Errors.OFFSET_OUT_OF_RANGE
+  into.start = 0
+  into.length = 0
+  into.neededBytes = 0
+  into.nextOffset = fetchOffset
+  return isInLog && fetchOffset < highWatermark
 }

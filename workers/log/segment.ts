@@ -273,6 +273,18 @@ export class Segment implements Closable {
     }
   }
 
+  /** At a clean stop: the next start believes them. Those of a log that was only read are as they were. */
+  keepIndexes(isRecovered: boolean): boolean {
+    this.saveIndexes()
+    if (this.lastAppendWallMs < 0 && !isRecovered) return true
+    try {
+      this.syncIndexes()
+      return true
+    } catch {
+      return false
+    }
+  }
+
   get #indexPaths(): readonly string[] {
     return [this.#paths.index, this.#paths.timeindex]
   }

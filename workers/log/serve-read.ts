@@ -3,7 +3,7 @@ import { Errors } from '../../src/protocol/errors.ts'
 import type { LogReader, Readable } from './log-reader.ts'
 import type { LogOffsets } from './offsets.ts'
 import { type LostRange, noteReadFailure } from './quarantine.ts'
-import type { ReadResult } from './results.ts'
+import { beginAnswer, type ReadResult } from './results.ts'
 
 export interface ReadServer extends Readable {
   readonly offsets: LogOffsets
@@ -20,17 +20,7 @@ export function serveRead(
   region: Uint8Array,
   into: ReadResult,
 ): void {
-  into.error = Errors.NONE
-  into.start = 0
-  into.length = 0
-  into.neededBytes = 0
-  into.nextOffset = fetchOffset
-  const { logStart, highWatermark, logEnd } = log.offsets
-  if (fetchOffset < logStart || fetchOffset > logEnd) {
-    into.error = Errors.OFFSET_OUT_OF_RANGE
-    return
-  }
-  if (fetchOffset >= highWatermark) return
+  if (!beginAnswer(log.offsets, fetchOffset, into)) return
   try {
     log.reader.read(fetchOffset, maxBytes, region, into)
   } catch (error) {

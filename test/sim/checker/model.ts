@@ -120,7 +120,7 @@ export class PartitionModel {
 
   /** Held against the open log after every event. */
   step(log: PartitionLog): void {
-    const { logStart, highWatermark, logEnd, recoveryPoint } = log.offsets
+    const { logStart, highWatermark, logEnd, flushedEnd } = log.offsets
     const { name } = this
     demand(highWatermark >= this.highWatermark, 'high-watermark-went-back', () => {
       return `${name}: from ${this.highWatermark} to ${highWatermark}`
@@ -132,28 +132,28 @@ export class PartitionModel {
       this.weakHighWatermark = Math.max(this.weakHighWatermark, highWatermark)
     }
     demand(
-      highWatermark <= Math.max(recoveryPoint, this.weakHighWatermark, logStart),
+      highWatermark <= Math.max(flushedEnd, this.weakHighWatermark, logStart),
       'read-above-high-watermark',
-      () => `${name}: high watermark ${highWatermark}, flushed ${recoveryPoint}`,
+      () => `${name}: high watermark ${highWatermark}, flushed ${flushedEnd}`,
     )
     demand(logEnd === this.written, 'not-equal-to-model', () => {
       return `${name}: log end ${logEnd}, the model's ${this.written}`
     })
     if (this.#poisonedAt >= 0) {
-      demand(recoveryPoint === this.#poisonedAt, 'poisoned-advance', () => {
-        return `${name}: flushed end of an offline log moved from ${this.#poisonedAt} to ${recoveryPoint}`
+      demand(flushedEnd === this.#poisonedAt, 'poisoned-advance', () => {
+        return `${name}: flushed end of an offline log moved from ${this.#poisonedAt} to ${flushedEnd}`
       })
     }
     this.highWatermark = highWatermark
     this.gapsBelow = log.gapsBelowOffset
-    this.proven = Math.max(this.proven, recoveryPoint)
+    this.proven = Math.max(this.proven, flushedEnd)
     this.#ages.applies(log.config)
     if (logStart !== this.logStart) this.#startsAt(logStart)
   }
 
   wentOffline(log: PartitionLog): void {
     this.isFlushFailed = true
-    this.#poisonedAt = log.offsets.recoveryPoint
+    this.#poisonedAt = log.offsets.flushedEnd
   }
 
   #startsAt(logStart: number): void {
@@ -259,7 +259,7 @@ export class PartitionModel {
   }
 
   #take(found: readonly Entry[], { offsets }: PartitionLog): void {
-    const { logStart, logEnd, recoveryPoint } = offsets
+    const { logStart, logEnd, flushedEnd } = offsets
     const kept = new Set(found)
     for (const entry of this.entries) {
       if (kept.has(entry) || entry.last < logStart) continue
@@ -279,7 +279,7 @@ export class PartitionModel {
     // What could be read without a flush may be gone after a crash, or be out of sight until it is flushed.
     const seen = this.weakHighWatermark > 0 ? offsets.highWatermark : this.proven
     this.highWatermark = Math.min(this.highWatermark, seen)
-    this.proven = Math.max(this.proven, recoveryPoint)
+    this.proven = Math.max(this.proven, flushedEnd)
     this.#startsAt(logStart)
     this.weakHighWatermark = 0
     this.isMachineCrashed = false

@@ -55,9 +55,9 @@ export function answerAppend(
 /** acks=all is answered once the flushed end has passed the batch, but under `os`. */
 function checkFirm(log: PartitionLog, batch: SentBatch, endOffset: number): void {
   if (log.config.flushPolicy === 'os') return
-  const { recoveryPoint } = log.offsets
-  demand(endOffset <= recoveryPoint, 'ack-above-flushed', () => {
-    return `batch ${describe(batch)} to ${endOffset} acked by all, flushed is ${recoveryPoint}`
+  const { flushedEnd } = log.offsets
+  demand(endOffset <= flushedEnd, 'ack-above-flushed', () => {
+    return `batch ${describe(batch)} to ${endOffset} acked by all, flushed is ${flushedEnd}`
   })
   batch.isAckFirm = true
 }

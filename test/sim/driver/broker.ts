@@ -3,31 +3,21 @@
  * wait for the high watermark, reopens what an owner's death or a failed sync closed, stops clean.
  */
 import type { PartitionSpec, RecoveryVerdict } from '../../../src/contracts/control.ts'
-import type { LogConfig } from '../../../src/contracts/log-config.ts'
 import { Errors } from '../../../src/protocol/errors.ts'
 import { PartitionLog } from '../../../workers/log/log.ts'
 import { recoverLog } from '../../../workers/log/recovery.ts'
 import type { SentBatch } from '../actors/batches.ts'
 import { Anomaly } from '../checker/anomaly.ts'
 import { CrashError } from '../world/disk.ts'
-import { answerAppend, type ProduceAnswer, type Waiting } from './acks.ts'
+import { coded } from '../world/sim-file.ts'
+import { answerAppend, type ProduceAnswer } from './acks.ts'
 import type { Connection } from './connection.ts'
+import { type Hosted, specOf } from './hosted.ts'
 import { simulatedTasks, startHousekeeping } from './housekeeping.ts'
+import { replay, startJournal, withJournaled } from './journals.ts'
 import { type Command, type ReadAnswer, SimOwner } from './owner.ts'
-import { directoryOf, type Place, topicId } from './places.ts'
+import type { Place } from './places.ts'
 import type { Simulation } from './simulation.ts'
-
-interface Hosted {
-  readonly place: Place
-  generation: number
-  state: 'opening' | 'online' | 'offline' | 'closed'
-  recoveryPoint: number
-  /** What this process knows to be flushed; -1 at the first open. */
-  flushedOffset: number
-  readonly waiting: Waiting[]
-  /** It went offline, or did not open, and has not come back since. */
-  isFailed: boolean
-}
 
 export class Broker {
   readonly #sim: Simulation
@@ -39,6 +29,8 @@ export class Broker {
   /** The last process did not stop clean, and its logs have not all been opened since. */
   #recovers = false
   readonly #settled = new Set<number>()
+  /** No owner of this process has died. */
+  #mayJournal = true
   #stopped: ((isClean: boolean) => void) | null = null
   #generation = 0
 
@@ -54,6 +46,7 @@ export class Broker {
       flushedOffset: -1,
       waiting: [],
       isFailed: false,
+      isUnreplayed: false,
     }))
   }
 
@@ -62,17 +55,42 @@ export class Broker {
     const tasks = simulatedTasks(this.#sim)
     const owner = new SimOwner(world, disk, tasks, models, plan.roundMax)
     this.#housekeeping = startHousekeeping(this.#sim, owner)
+    owner.journal = startJournal(this.#sim, owner)
     return owner
   }
 
-  boot(isClean: boolean): void {
+  /** False when the process gave up. */
+  boot(isClean: boolean): boolean {
     this.#recovers = !isClean
+    try {
+      replay(this.#sim, isClean, this.hosted)
+    } catch (error) {
+      if (error instanceof CrashError || this.#sim.disk.crashed) return true
+      this.#sim.checkOpenError(error as Error)
+      return false
+    }
     for (const { place } of this.hosted) this.openLater(place.slot, !isClean, false)
+    return true
+  }
+
+  get isUnreplayed(): boolean {
+    return this.hosted.some(({ isUnreplayed }) => isUnreplayed)
+  }
+
+  /** The journal of a new owner waits until nobody needs what the one before wrote. */
+  #maybeStartJournal(): void {
+    const isStart = this.#mayJournal && this.#settled.size === this.hosted.length
+    const isWhole = this.hosted.every(({ state }) => state === 'online')
+    if ((isStart || isWhole) && !this.isUnreplayed) this.owner.journal?.permit()
   }
 
   /** What is read back after an unclean stop is not believed. Under `os` nothing was promised beyond the page cache. */
-  #copies({ slot }: Place): boolean {
-    return this.#recovers && this.#sim.host.configs[slot]?.flushPolicy !== 'os'
+  #copies(place: Place): boolean {
+    return this.#recovers && !this.#isWeak(place)
+  }
+
+  #isWeak({ slot }: Place): boolean {
+    return this.#sim.host.configs[slot]?.flushPolicy === 'os'
   }
 
   /** Opens a partition in an event of its own, perhaps after a scan by a task. */
@@ -84,7 +102,7 @@ export class Broker {
     world.after(world.random.next() * delayMs, `open ${slot}`, this.owner.life, () => {
       if (!isCurrent()) return
       const copies = copyForward || (recover && this.#copies(this.#hosted(slot).place))
-      const spec = this.#spec(slot, recover, copies)
+      const spec = specOf(this.#sim, this.#hosted(slot), recover, copies)
       const verdict = isScanned ? this.#scan(spec) : null
       if (verdict === null) {
         this.#open(spec)
@@ -100,16 +118,9 @@ export class Broker {
 
   /** As the recovery task does, on the simulated disk. */
   #scan(spec: PartitionSpec): RecoveryVerdict | null {
-    const { directory, recoveryPoint, flushedOffset, copyForward, config } = spec
     const { disk, world } = this.#sim
-    const input = {
-      directory,
-      recoveryPoint,
-      flushedOffset,
-      copyForward,
-      indexIntervalBytes: config.indexIntervalBytes,
-      nowMs: world.clock().wallMs(),
-    }
+    const { indexIntervalBytes } = spec.config
+    const input = { ...spec, indexIntervalBytes, nowMs: world.clock().wallMs() }
     try {
       return recoverLog(disk, input).verdict ?? null
     } catch {
@@ -117,35 +128,21 @@ export class Broker {
     }
   }
 
-  #spec(slot: number, recover: boolean, copyForward: boolean): PartitionSpec {
-    const { place, generation, recoveryPoint, flushedOffset } = this.#hosted(slot)
-    return {
-      topic: place.topic,
-      topicId,
-      partition: place.partition,
-      slot,
-      generation,
-      directory: directoryOf(place),
-      config: this.#sim.host.configs[slot] as LogConfig,
-      recover,
-      verdict: null,
-      recoveryPoint,
-      flushedOffset,
-      copyForward,
-    }
-  }
-
   #open(spec: PartitionSpec): void {
     const { world, disk } = this.#sim
     const hosted = this.#hosted(spec.slot)
     try {
+      if (hosted.isUnreplayed) throw coded('EIO', 'its journal was not replayed')
+      const { journal, env } = this.owner
       const log = PartitionLog.open({
-        spec,
-        env: this.owner.env,
+        spec: withJournaled(this.owner, spec),
+        env,
+        journal,
         onAdvance: this.#advanced,
         onFailure: this.#failed,
       })
       if (disk.crashed) return
+      if (spec.copyForward) journal?.forget(spec.slot)
       this.owner.logs[spec.slot] = log
       hosted.state = 'online'
       hosted.isFailed = false
@@ -162,6 +159,7 @@ export class Broker {
     }
     this.#settled.add(spec.slot)
     if (this.#settled.size === this.hosted.length) this.#recovers = false
+    this.#maybeStartJournal()
   }
 
   readonly #advanced = (log: PartitionLog): void => {
@@ -212,8 +210,8 @@ export class Broker {
   }
 
   #noteFlushed(hosted: Hosted, { offsets }: PartitionLog): void {
-    hosted.recoveryPoint = offsets.recoveryPoint
-    hosted.flushedOffset = offsets.recoveryPoint
+    hosted.recoveryPoint = offsets.flushedEnd
+    hosted.flushedOffset = offsets.flushedEnd
   }
 
   /** Closes one log as far as that works, and opens it again. */
@@ -224,6 +222,7 @@ export class Broker {
     void log.settled().then(() => {
       if (this.owner.life !== life || this.owner.logs[slot] !== log) return
       const isClean = closeClean(log)
+      if (isClean) this.owner.journal?.forget(slot)
       this.#noteFlushed(this.#hosted(slot), log)
       this.#sim.world.note(() => `host   slot ${slot} is closed ${isClean ? 'clean' : 'unclean'}`)
       this.#fence(slot)
@@ -252,6 +251,7 @@ export class Broker {
       return
     }
     const before = this.owner
+    this.#mayJournal = false
     before.refuseAll()
     this.owner = this.#newOwner()
     for (const { place } of this.hosted) {
@@ -259,9 +259,8 @@ export class Broker {
       const log = before.logs[slot]
       models[slot]?.crashed(false)
       // The offset table outlives the thread.
-      const isWeak = this.#sim.host.configs[slot]?.flushPolicy === 'os'
       const hosted = this.#hosted(slot)
-      if (log !== undefined && !isWeak) this.#noteFlushed(hosted, log)
+      if (log !== undefined && !this.#isWeak(place)) this.#noteFlushed(hosted, log)
       // One that failed is not simply opened again: its tail is not believed.
       const isOffline = hosted.isFailed || log?.state === 'offline'
       this.#fence(slot)
@@ -297,6 +296,7 @@ export class Broker {
       this.#hosted(log.slot).state = 'closed'
       isClean = closeClean(log) && isClean
     }
+    await this.owner.journal?.settled()
     return isClean
   }
 
@@ -311,8 +311,8 @@ export class Broker {
   checkpoint(): number[] {
     return this.hosted.map(({ state, place }) => {
       const log = this.owner.logs[place.slot]
-      const isWeak = this.#sim.host.configs[place.slot]?.flushPolicy === 'os'
-      return state === 'online' && log !== undefined && !isWeak ? log.offsets.highWatermark : 0
+      const isKnown = state === 'online' && log !== undefined && !this.#isWeak(place)
+      return isKnown ? log.offsets.highWatermark : 0
     })
   }
 

@@ -4,6 +4,7 @@ import type { ScrubInput } from '../../../src/contracts/scrub.ts'
 import type { TaskName, TaskRunner } from '../../../src/contracts/tasks.ts'
 import { ClockTrust } from '../../../workers/clock-trust.ts'
 import { Housekeeping } from '../../../workers/housekeeping.ts'
+import { prepareJournal } from '../../../workers/journal/files.ts'
 import {
   type CompactTaskInput,
   compactSegments,
@@ -12,6 +13,7 @@ import { Compactor } from '../../../workers/log/compaction/compactor.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import { scrubSlice } from '../../../workers/log/scrub-slice.ts'
 import { Scrubber } from '../../../workers/log/scrubber.ts'
+import type { PrepareInput } from '../../../workers/tasks/prepare-journal.ts'
 import { type Anomaly, demand } from '../checker/anomaly.ts'
 import { checkCompacted } from '../checker/compacted.ts'
 import { CrashError } from '../world/disk.ts'
@@ -49,6 +51,10 @@ export function simulatedTasks(sim: Simulation): TaskRunner {
 function runTask({ disk, world }: Simulation, task: TaskName, input: unknown): unknown {
   world.count(`task ${task}`)
   if (task === 'scrub-segment') return scrubSlice(disk, input as ScrubInput)
+  if (task === 'prepare-journal') {
+    const { paths, bytes } = input as PrepareInput
+    return prepareJournal(disk, paths, bytes)
+  }
   return compactSegments(disk, input as CompactTaskInput, () => {})
 }
 

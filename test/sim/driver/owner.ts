@@ -7,6 +7,7 @@ import type { Clock } from '../../../src/contracts/clock.ts'
 import type { Disk } from '../../../src/contracts/disk.ts'
 import type { TaskRunner } from '../../../src/contracts/tasks.ts'
 import { Errors } from '../../../src/protocol/errors.ts'
+import type { OwnerJournal } from '../../../workers/journal/owner-journal.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import { newAppendResult, newReadResult, type ReadResult } from '../../../workers/log/results.ts'
 import type { SentBatch } from '../actors/batches.ts'
@@ -56,6 +57,8 @@ export class SimOwner {
   readonly world: World
   readonly env: { readonly disk: Disk; readonly clock: Clock; readonly tasks: TaskRunner }
   readonly logs: (PartitionLog | undefined)[] = []
+  /** Set by the broker, which has one for each thread. */
+  journal: OwnerJournal | undefined
   readonly life: number
   readonly #models: readonly PartitionModel[]
   readonly #roundMax: number
@@ -162,6 +165,7 @@ export class SimOwner {
         if (entry.log === log && entry.answer.error === Errors.NONE) entry.answer.error = errorCode
       }
     }
+    this.journal?.turnEnds([...touched])
     for (const { command, answer } of staged) command.answer(answer)
   }
 

@@ -7,7 +7,10 @@ export interface Place {
 }
 
 export const dataDirectory = '/data'
-export const topicId = 'abcdefghijklmnopqrstuw'
+
+export function topicIdOf(slot: number): string {
+  return `abcdefghijklmnopqrstu${'AQgw'[slot]}`
+}
 
 export function directoryOf({ topic, partition }: Place): string {
   return `${dataDirectory}/${topic}-${partition}`

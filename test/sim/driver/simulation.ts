@@ -12,6 +12,7 @@ import { Consumer } from '../actors/consumer.ts'
 import { Producer } from '../actors/producer.ts'
 import { type Anomaly, demand } from '../checker/anomaly.ts'
 import { finalCheck } from '../checker/final-check.ts'
+import { JournalEnd } from '../checker/journal-end.ts'
 import { PartitionModel } from '../checker/model.ts'
 import { UnlinkRule } from '../checker/unlinks.ts'
 import {
@@ -55,6 +56,7 @@ export class Simulation {
   readonly producers: Producer[]
   readonly consumers: Consumer[]
   readonly #ends: DurableEnd[]
+  readonly #journalEnds: JournalEnd[]
   readonly #admin: Admin
   broker: Broker | null = null
   #nested = 0
@@ -81,6 +83,7 @@ export class Simulation {
       return new PartitionModel(topic, isByAge ? { clock, isWallSteady } : null)
     })
     this.#ends = this.places.map(place => new DurableEnd(this.disk, directoryOf(place)))
+    this.#journalEnds = this.places.map(() => new JournalEnd(this.disk))
     const configs = this.places.map(() => plan.config)
     this.host = { isClean: true, recoveryPoints: [], configs, opens: 0, lastSeenWallMs: null }
     this.producers = Array.from({ length: plan.producerCount }, (_, i) => new Producer(this, i))
@@ -124,7 +127,13 @@ export class Simulation {
     const { isClean } = this.host
     this.host.isClean = false
     this.broker = new Broker(this)
-    this.broker.boot(isClean)
+    if (this.broker.boot(isClean)) return
+    this.world.count('starts given up')
+    this.broker.die()
+    this.broker = null
+    this.world.life++
+    this.disk.kill()
+    this.restartLater()
   }
 
   /** Some disk operations from now the world ends. */
@@ -145,6 +154,7 @@ export class Simulation {
       if (log === undefined) continue
       this.models[log.slot]?.step(log)
       this.#ends[log.slot]?.check(log)
+      this.#journalEnds[log.slot]?.check(log)
     }
   }
 
@@ -215,6 +225,7 @@ export class Simulation {
     this.models[slot]?.believes(isBelieved)
     this.models[slot]?.reopened(log, storedIn(this.disk, directory, log), marked)
     this.#ends[slot]?.reset()
+    this.#journalEnds[slot]?.reset()
     if (isBelieved) this.#ends[slot]?.trustAllOf(log)
   }
 
@@ -260,7 +271,9 @@ export class Simulation {
     for (const producer of this.producers) producer.isQuiet = true
     for (const consumer of this.consumers) consumer.isQuiet = true
     const { crashes } = this.plan
-    if (crashes.length > 0 && this.broker !== null) this.crash(this.random.pick(crashes))
+    // What a journal has of a log gets into it at a start only.
+    if (this.broker?.isUnreplayed) this.crash('kill')
+    else if (crashes.length > 0 && this.broker !== null) this.crash(this.random.pick(crashes))
     else for (const { slot } of this.places) this.broker?.bringBack(slot)
     const isOnline = (slot: number): boolean => {
       // One that was full finds out with the next batch.

@@ -1,0 +1,101 @@
+/**
+ * The owners' journals as the partition host sees them: replayed before any log is opened, and used only while nobody
+ * needs what they held before. Dispatcher thread.
+ *
+ *   start         replay (task) → logs open → owners may use theirs
+ *   owner died    its logs sync what only the old journal proved → all of them online → the new thread may use it
+ */
+import { basename, join } from 'node:path'
+import type { LogPlace } from '../contracts/journal.ts'
+import type { Logger } from '../log.ts'
+import { partitionDirectoryName } from '../topics/topic-names.ts'
+import type { Owner } from './owner.ts'
+import type { OwnerTasks } from './owner-tasks.ts'
+import type { TopicPlaces } from './partition.ts'
+
+export interface JournalsOptions {
+  readonly dataDirectory: string
+  readonly ownerCount: number
+  readonly owners: readonly Owner[]
+  readonly tasks: OwnerTasks
+  readonly log: Logger
+  /** 0 for no journals. */
+  readonly journalBytes: number
+}
+
+export class Journals {
+  readonly #options: JournalsOptions
+  /** By directory: what the journals hold of these logs could not be put into their segments. */
+  readonly #unreplayed = new Map<string, string>()
+  /** Owners that died: logs of theirs may need what the journal holds. */
+  readonly #awaited = new Set<number>()
+  #isOpen = false
+
+  constructor(options: JournalsOptions) {
+    this.#options = options
+  }
+
+  get isEnabled(): boolean {
+    return this.#options.journalBytes > 0
+  }
+
+  /**
+   * Puts what the journals prove into the segments, and notes in `recoveryPoints` (by directory name) up to where logs
+   * are whole on disk. Rejects when a journal cannot be read: nothing may be opened then.
+   */
+  async replay(
+    isClean: boolean,
+    topics: readonly TopicPlaces[],
+    recoveryPoints: Map<string, number>,
+  ): Promise<void> {
+    const places = topics.flatMap(topic => placesOf(this.#options.dataDirectory, topic))
+    const { dataDirectory, ownerCount, tasks, log } = this.#options
+    const input = { dataDirectory, ownerCount, isClean, places }
+    const { logs, rounds, writtenBytes, failed } = await tasks.replayJournals(input)
+    if (writtenBytes > 0) log.warn({ rounds, writtenBytes }, 'records came back from the journal')
+    for (const { directory, reason } of failed) {
+      const why = `its records in the journal could not be written to its segments: ${reason}`
+      this.#unreplayed.set(directory, why)
+    }
+    if (failed.length > 0) {
+      log.error({ partitions: failed.length }, 'journals are kept and not used until a restart')
+    }
+    for (const { directory, endOffset } of logs) {
+      const name = basename(directory)
+      recoveryPoints.set(name, Math.max(endOffset, recoveryPoints.get(name) ?? 0))
+    }
+  }
+
+  /** Why a log must not be opened; null when it may. */
+  refusalOf(directory: string): string | null {
+    return this.#unreplayed.get(directory) ?? null
+  }
+
+  /** All logs of the start are open, or known not to be. */
+  opened(): void {
+    this.#isOpen = true
+    for (const { index } of this.#options.owners) if (!this.#awaited.has(index)) this.#allow(index)
+  }
+
+  ownerDied(index: number): void {
+    this.#awaited.add(index)
+  }
+
+  /** Told when logs of an owner have been opened again; `isWhole` when all of them are online. */
+  reopened(index: number, isWhole: boolean): void {
+    if (isWhole && this.#isOpen && this.#awaited.delete(index)) this.#allow(index)
+  }
+
+  #allow(index: number): void {
+    if (!this.isEnabled || this.#unreplayed.size > 0) return
+    // One that dies over it is told again.
+    void this.#options.owners[index].call(control => control.startJournal()).catch(() => null)
+  }
+}
+
+function placesOf(dataDirectory: string, { name, id, partitions }: TopicPlaces): LogPlace[] {
+  return Array.from({ length: partitions }, (_, partition) => {
+    const directory = join(dataDirectory, partitionDirectoryName(name, partition))
+    return { directory, topicId: id, partition }
+  })
+}
