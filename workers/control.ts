@@ -47,22 +47,14 @@ export class OwnerControlPlane implements OwnerControl {
     this.#loop.journal?.permit()
   }
 
-  async closePartitions(slots: readonly number[]): Promise<void> {
-    for (const slot of slots) {
-      const log = this.#loop.logs[slot]
-      if (log !== undefined) await this.#close(log)
-    }
-  }
-
   async deletePartitions(places: readonly PartitionPlace[]): Promise<void> {
     const failures: unknown[] = []
     for (const place of places) {
       const log = this.#loop.logs[place.slot]
       this.#loop.release(place.slot)
+      this.#loop.journal?.forget(place.slot)
       try {
-        if (log !== undefined) log.delete()
-        else removeLog(this.#loop.env.disk, place)
-        this.#loop.journal?.forget(place.slot)
+        await (log === undefined ? removeLog(this.#loop.env.disk, place) : log.delete())
       } catch (error) {
         failures.push(error)
       }
@@ -107,9 +99,7 @@ export class OwnerControlPlane implements OwnerControl {
     await log.settled()
     this.#loop.release(log.slot)
     try {
-      const isClean = log.close({ clean: true })
-      if (isClean) this.#loop.journal?.forget(log.slot)
-      return isClean
+      return log.close({ clean: true })
     } catch {
       return false
     }
@@ -168,10 +158,10 @@ export class OwnerControlPlane implements OwnerControl {
 }
 
 /** Before a log is brought back: its segments get what only our journal may have, after a sync of them that failed. */
-function withJournaled({ env, journal }: OwnerLoop, spec: PartitionSpec): PartitionSpec {
+function withJournaled({ journal }: OwnerLoop, spec: PartitionSpec): PartitionSpec {
   if (journal === undefined || !spec.copyForward || spec.isJournaled !== true) return spec
   // A verdict is of the files as they were.
-  return journal.restore(env.disk, spec) ? { ...spec, verdict: null } : spec
+  return journal.restore(spec) ? { ...spec, verdict: null } : spec
 }
 
 /** A log that this process has seen flushed is not begun anew when its files are gone: that would hide the loss. */

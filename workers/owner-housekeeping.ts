@@ -1,4 +1,5 @@
 /** Wires the housekeeping of one owner thread to its logs, its metrics and the broker's log lines. */
+import { FLUSHED_ENDS_FILE } from '../src/contracts/flushed-ends.ts'
 import type { OwnerBoot } from '../src/contracts/owner-boot.ts'
 import { Metric } from '../src/metrics.ts'
 import { ClockTrust } from './clock-trust.ts'
@@ -8,9 +9,6 @@ import { ownerCompaction } from './owner-compaction.ts'
 import type { LogEnv, OwnerLoop } from './owner-loop.ts'
 import { ownerScrub } from './owner-scrub.ts'
 import { logLine } from './publisher.ts'
-
-/** Written every five seconds while anything changes: the last time the broker was seen alive. */
-const checkpointName = 'recovery-point-offset-checkpoint'
 
 export function ownerHousekeeping(boot: OwnerBoot, loop: OwnerLoop): Housekeeping<PartitionLog> {
   const { env, metrics, logs } = loop
@@ -42,7 +40,8 @@ export function ownerHousekeeping(boot: OwnerBoot, loop: OwnerLoop): Housekeepin
   })
 }
 
+/** The file is written every five seconds while anything changes: the last time the broker was seen alive. */
 function lastSeenWallMs({ disk }: LogEnv, dataDirectory: string): number | null {
-  const path = `${dataDirectory}/${checkpointName}`
+  const path = `${dataDirectory}/${FLUSHED_ENDS_FILE}`
   return disk.exists(path) ? disk.modifiedMs(path) : null
 }

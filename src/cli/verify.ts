@@ -4,9 +4,11 @@
  */
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
+import { readKafkaOffsets, readTopicId } from '../adoption/kafka-directory.ts'
+import { flushedEndKey } from '../contracts/flushed-ends.ts'
 import type { VerifyInput, VerifyReport } from '../contracts/verify.ts'
 import { DirectoryLock } from '../data-directory-lock.ts'
-import { RecoveryCheckpoint } from '../partitions/recovery-checkpoint.ts'
+import { loadFlushedEnds } from '../partitions/recovery-checkpoint.ts'
 import { TaskPool } from '../task-pool.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
 import { FileTopicStore } from '../topics/topic-store.ts'
@@ -23,8 +25,8 @@ interface Plan {
   readonly logs: readonly string[]
   readonly isClean: boolean
   readonly isForeign: boolean
-  /** By directory name. */
-  readonly recoveryPoints: ReadonlyMap<string, number>
+  /** Where bad bytes of a log are no torn end any more. */
+  readonly flushedEndOf: (log: string) => Promise<number>
   /** Damage of the directory's own files. */
   readonly problems: readonly string[]
 }
@@ -54,8 +56,8 @@ async function planOf(path: string): Promise<Plan> {
   await DirectoryLock.refuseIfHeld(root)
   const isForeign = !(await textOf(join(root, 'meta.properties'))).includes('odradek.format')
   const isClean = await exists(join(root, '.kafka_cleanshutdown'))
-  const recoveryPoints = await new RecoveryCheckpoint(root).load()
-  const found = { isClean, isForeign, recoveryPoints }
+  const flushedEndOf = isForeign ? await kafkasEnds(root) : await ourEnds(root)
+  const found = { isClean, isForeign, flushedEndOf }
   if (isLog) return { ...found, logs: [path], problems: [] }
   const logs = names.filter(name => /^[a-zA-Z0-9._-]+-\d{1,5}$/.test(name)).sort()
   if (logs.length === 0 && !names.includes('meta.properties')) {
@@ -65,6 +67,21 @@ async function planOf(path: string): Promise<Plan> {
   }
   const problems = isForeign ? [] : await topicProblems(root, new Set(logs))
   return { ...found, logs: logs.map(name => join(root, name)), problems }
+}
+
+/** A log is found by the topic id in its directory. */
+async function ourEnds(root: string): Promise<Plan['flushedEndOf']> {
+  const ends = await loadFlushedEnds(root)
+  return async log => {
+    const partition = Number(/-(\d{1,5})$/.exec(log)?.[1] ?? -1)
+    const key = flushedEndKey((await readTopicId(log)) ?? '', partition)
+    return ends.get(key)?.flushedEnd ?? 0
+  }
+}
+
+async function kafkasEnds(root: string): Promise<Plan['flushedEndOf']> {
+  const ends = await readKafkaOffsets(join(root, 'recovery-point-offset-checkpoint'))
+  return async log => ends.get(basename(log)) ?? 0
 }
 
 /** Topic metadata must be readable, every partition it names must be there. */
@@ -95,7 +112,7 @@ async function check(plan: Plan, flags: VerifyFlags): Promise<VerifyReport[]> {
     return await Promise.all(
       plan.logs.map(async (directory, index) => {
         const { isClean, isForeign } = plan
-        const recoveryPoint = plan.recoveryPoints.get(basename(directory)) ?? 0
+        const recoveryPoint = await plan.flushedEndOf(directory)
         const areRecordsRead = flags.records
         const input = { directory, isClean, isForeign, recoveryPoint, areRecordsRead }
         const report = await verified(tasks, input)

@@ -25,10 +25,12 @@ export interface PartitionSpec extends PartitionPlace {
   /** Verdict of the recovery task, when one ran; null lets the owner scan by itself (small tails). */
   readonly verdict: RecoveryVerdict | null
   /**
-   * Everything below is said to be proven on disk, by a file that names partitions only; 0 when unknown. A bad batch
-   * below is rot. Not believed when the log does not reach it.
+   * Everything below was proven on disk once, as this process knows or the last one noted for this topic id; 0 when
+   * nobody knows. A bad batch below is rot, and the log does not end before it.
    */
   readonly recoveryPoint: number
+  /** The log does not start before, known in the same way; counts where `log-marks` cannot be read. Default 0. */
+  readonly logStart?: number
   /**
    * Everything below was flushed, as this process itself knows: the log never ends before it, and with `copyForward` no
    * file is synced again whose sync may have failed. -1 at the first open in this process.
@@ -138,8 +140,6 @@ export interface OwnerControl {
   takeOffline(reason: string): Promise<void>
   /** What the owner's journal holds is needed by nobody but the logs that are open: it may be used. */
   startJournal(): Promise<void>
-  /** Flushes and closes; files stay. */
-  closePartitions(slots: readonly number[]): Promise<void>
   /** Closes without flushing and removes the directory, also that of a log which is not open. */
   deletePartitions(places: readonly PartitionPlace[]): Promise<void>
   applyConfig(slot: number, config: LogConfig): Promise<void>

@@ -5,7 +5,8 @@
  *   start         replay (task) → logs open → owners may use theirs
  *   owner died    its logs sync what only the old journal proved → all of them online → the new thread may use it
  */
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
+import { type FlushedEnd, flushedEndKey } from '../contracts/flushed-ends.ts'
 import type { LogPlace } from '../contracts/journal.ts'
 import type { Logger } from '../log.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
@@ -40,13 +41,13 @@ export class Journals {
   }
 
   /**
-   * Puts what the journals prove into the segments, and notes in `recoveryPoints` (by directory name) up to where logs
-   * are whole on disk. Rejects when a journal cannot be read: nothing may be opened then.
+   * Puts what the journals prove into the segments, and notes in `ends` up to where logs are whole on disk. Rejects
+   * when a journal cannot be read: nothing may be opened then.
    */
   async replay(
     isClean: boolean,
     topics: readonly TopicPlaces[],
-    recoveryPoints: Map<string, number>,
+    ends: Map<string, FlushedEnd>,
   ): Promise<void> {
     const places = topics.flatMap(topic => placesOf(this.#options.dataDirectory, topic))
     const { dataDirectory, ownerCount, tasks, log } = this.#options
@@ -60,9 +61,12 @@ export class Journals {
     if (failed.length > 0) {
       log.error({ partitions: failed.length }, 'journals are kept and not used until a restart')
     }
+    const byDirectory = new Map(places.map(place => [place.directory, place]))
     for (const { directory, endOffset } of logs) {
-      const name = basename(directory)
-      recoveryPoints.set(name, Math.max(endOffset, recoveryPoints.get(name) ?? 0))
+      const { topicId, partition } = byDirectory.get(directory) as LogPlace
+      const key = flushedEndKey(topicId, partition)
+      const { flushedEnd, logStart } = ends.get(key) ?? { flushedEnd: 0, logStart: 0 }
+      ends.set(key, { topicId, partition, flushedEnd: Math.max(endOffset, flushedEnd), logStart })
     }
   }
 

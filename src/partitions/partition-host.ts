@@ -9,6 +9,7 @@
 import { join } from 'node:path'
 import type { Clock } from '../contracts/clock.ts'
 import type { LogFailure, OpenedPartition, OwnerHost, PartitionSpec } from '../contracts/control.ts'
+import { type FlushedEnd, flushedEndKey } from '../contracts/flushed-ends.ts'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Logger } from '../log.ts'
@@ -71,7 +72,8 @@ export class ThreadedPartitionHost implements PartitionHost {
   readonly #freeSlots: number[] = []
   #slotCount = 0
   readonly #bringBackPort: BringBackPort
-  #recoveryPoints = new Map<string, number>()
+  /** As the last process noted them; empty once all of its logs are open. */
+  #noted = new Map<string, FlushedEnd>()
   #closing = false
   readonly #opener: LogOpener
   readonly #journals: Journals
@@ -119,18 +121,18 @@ export class ThreadedPartitionHost implements PartitionHost {
   /** How the last process left the directory; decides whether logs opened from now on are scanned. */
   async prepare(clean: boolean): Promise<void> {
     this.#opener.recovers = !clean
-    if (!clean) this.#recoveryPoints = await this.#options.checkpoint.load()
+    this.#noted = new Map(await this.#options.checkpoint.load())
   }
 
   async replayJournals(topics: readonly TopicPlaces[]): Promise<void> {
-    await this.#journals.replay(!this.#opener.recovers, topics, this.#recoveryPoints)
+    await this.#journals.replay(!this.#opener.recovers, topics, this.#noted)
   }
 
   /** After all logs of the last process are open: new ones are empty, there is nothing to recover. */
   opened(): void {
     this.#journals.opened()
     this.#opener.recovers = false
-    this.#recoveryPoints.clear()
+    this.#noted.clear()
     this.#options.scans.endProgress()
     this.#options.tasks.open()
   }
@@ -189,7 +191,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     if (first !== undefined) this.#map.remove(first.topic)
     const failed = results.find(result => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
-    // A topic made anew under this name must not find the recovery points of this one.
+    // Kafka's tools must not find the log starts of this one in a topic made anew under its name.
     await this.saveCheckpoint()
   }
 
@@ -226,8 +228,8 @@ export class ThreadedPartitionHost implements PartitionHost {
       noteSeen(hosted, this.#options.dispatcher.offsets)
       if (partition.state === 'closed') continue
       const { topic, index } = partition
-      const { recoveryPoint, logStart } = hosted
-      points.push({ topic, partition: index, recoveryPoint, logStart })
+      const { topicId, recoveryPoint: flushedEnd, logStart } = hosted
+      points.push({ topic, topicId, partition: index, flushedEnd, logStart })
     }
     return this.#options.checkpoint.save(points)
   }
@@ -307,8 +309,8 @@ export class ThreadedPartitionHost implements PartitionHost {
     }
     const name = partitionDirectoryName(topic.name, index)
     const directory = join(this.#options.dataDirectory, name)
-    const recoveryPoint = this.#recoveryPoints.get(name) ?? 0
-    const hosted = newHosted(partition, topic, directory, recoveryPoint)
+    const noted = this.#noted.get(flushedEndKey(topic.id, index))
+    const hosted = newHosted(partition, topic, directory, noted)
     this.#hosted.set(slot, hosted)
     return hosted
   }

@@ -35,6 +35,7 @@ export class JournalLife {
   readonly clock = new FakeClock()
   readonly random: () => number
   readonly models: Model[]
+  readonly paths = journalPaths(dataDirectory, 0)
   logs: PartitionLog[] = []
   journal!: OwnerJournal
   counts = { rounds: 0, refused: 0, replayedBytes: 0, wraps: 0 }
@@ -76,7 +77,7 @@ export class JournalLife {
   }
 
   #newJournal(): void {
-    const paths = journalPaths(dataDirectory, 0)
+    const { paths } = this
     this.journal = new OwnerJournal({
       disk: this.disk,
       clock: this.clock,
@@ -193,7 +194,7 @@ export class JournalLife {
     const { flushedEnd } = failed.offsets
     const how = { recover: true, copyForward: true, flushedOffset: flushedEnd, isJournaled: true }
     const spec = this.#spec(slot, how)
-    this.journal.restore(this.disk, spec)
+    this.journal.restore(spec)
     this.#open(spec)
     failed.close({ clean: false })
     this.journal.forget(slot)

@@ -87,6 +87,32 @@ describe('cold reads', () => {
     log.close({ clean: false })
   })
 
+  test('a slow read of bytes that no disk was asked for does not, unless it was very slow', async () => {
+    const log = await openLog()
+    let fetched = 0
+    const reads = new ColdReads(
+      () => {},
+      () => fetched,
+    )
+    reads.putAside(link, log, readFrom(3))
+    reads.took(log, 5)
+    expect(reads.putAside(link, log, readFrom(4))).toBe(false)
+    // By the slow read or by one just before it: the system reads ahead.
+    fetched = 8
+    reads.took(log, 2)
+    expect(reads.putAside(link, log, readFrom(4))).toBe(false)
+    reads.took(log, 5)
+    expect(reads.putAside(link, log, readFrom(4))).toBe(true)
+    const others = new ColdReads(
+      () => {},
+      () => fetched,
+    )
+    others.putAside(link, log, readFrom(3))
+    others.took(log, 50)
+    expect(others.putAside(link, log, readFrom(4))).toBe(true)
+    log.close({ clean: false })
+  })
+
   test('what was just appended, and what is not there, never waits', async () => {
     const log = await openLog()
     const reads = new ColdReads(() => {})
@@ -104,7 +130,7 @@ describe('cold reads', () => {
       reads.took(log, 50)
       expect(reads.putAside(link, log, readFrom(read % 9))).toBe(true)
     }
-    log.delete()
+    await log.delete()
     expect((await served).length).toBe(200)
   })
 })

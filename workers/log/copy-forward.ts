@@ -8,6 +8,8 @@
  *   base.log | proven |   unproven.log        cut the old one
  *
  * The old file is not synced again. Should its cut be lost, the two overlap, and recovery lets the new one count.
+ *
+ * When only an owner thread died, its log must be back soon: the bytes are written once more where they are.
  */
 import type { SegmentVerdict } from '../../src/contracts/control.ts'
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
@@ -30,6 +32,21 @@ export function copyUnproven(disk: Disk, directory: string, verdict: SegmentVerd
   disk.rename(path, logFilePath(directory, unprovenOffset, 'log'))
 }
 
+/**
+ * Writes the unproven bytes over themselves: dirty again, the next sync writes them, whatever became of the last one. For
+ * a log that must be open soon. Throws as the disk does.
+ */
+export function rewriteUnproven(disk: Disk, directory: string, verdict: SegmentVerdict): void {
+  const { baseOffset, unprovenPosition, validBytes } = verdict
+  if (unprovenPosition >= validBytes) return
+  const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r+')
+  try {
+    pour(file, unprovenPosition, validBytes, (bytes, at) => writeFully(file, bytes, at))
+  } finally {
+    file.close()
+  }
+}
+
 /** Copies from[start, end) into a file of its own and syncs that. */
 export function copyBytes(
   disk: Disk,
@@ -40,15 +57,24 @@ export function copyBytes(
 ): void {
   const copy = createEmpty(disk, path)
   try {
-    const bytes = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, end - start))
-    for (let at = start; at < end; ) {
-      const got = readFully(from, bytes.subarray(0, Math.min(bytes.length, end - at)), at)
-      if (got === 0) throw codedError('EIO', `${from.path} ends before position ${end}`)
-      writeFully(copy, bytes.subarray(0, got), at - start)
-      at += got
-    }
+    pour(from, start, end, (bytes, at) => writeFully(copy, bytes, at - start))
     copy.sync()
   } finally {
     copy.close()
+  }
+}
+
+function pour(
+  from: DiskFile,
+  start: number,
+  end: number,
+  into: (bytes: Buffer, position: number) => void,
+): void {
+  const bytes = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, end - start))
+  for (let at = start; at < end; ) {
+    const got = readFully(from, bytes.subarray(0, Math.min(bytes.length, end - at)), at)
+    if (got === 0) throw codedError('EIO', `${from.path} ends before position ${end}`)
+    into(bytes.subarray(0, got), at)
+    at += got
   }
 }

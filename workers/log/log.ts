@@ -138,7 +138,7 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
     for (const segment of loaded.unsynced) this.#flusher.segmentCreated(segment, true)
     for (const segment of loaded.reindexed) this.#flusher.segmentCreated(segment, true)
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
-    this.#flusher.maybeStart()
+    this.#flusher.opened()
     for (const range of loaded.rotten) this.lost(range)
   }
 
@@ -298,10 +298,10 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
     return isClean
   }
 
-  /** Closes without flushing and removes the directory. */
-  delete(): void {
+  /** Closes without flushing and removes the directory: see `removeLog`. */
+  delete(): Promise<void> {
     this.close({ clean: false })
-    removeLog(this.#env.disk, this.#spec)
+    return removeLog(this.#env.disk, this.#spec)
   }
 
   applyConfig(config: LogConfig): void {

@@ -72,8 +72,9 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
   removeUnfinishedMarks(disk, directory)
   finishSwaps(disk, directory)
   const listing = listLog(disk, directory)
+  const noted = spec.logStart ?? 0
   const marked = {
-    logStart: typeof marks === 'string' ? 0 : marks.logStart,
+    logStart: typeof marks === 'string' ? noted : Math.max(marks.logStart, noted),
     gapsBelow: gapsBelow(marks),
   }
   // The rename of the marks may be known to this process only: nothing goes or is served before it is durable.
@@ -88,6 +89,7 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
   if (trusted !== null) removeTemporary(disk, directory, listing)
   const log = trusted ?? loadRecovered(spec.recover ? spec : suspicious(spec), env, marked)
   const [first] = log.segments
+  const isMarkLost = marks === 'missing' && noted > first.baseOffset
   return {
     ...log,
     marks: {
@@ -96,7 +98,10 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
       cleanedEnd: Math.min(marked.gapsBelow, log.logEndOffset),
     },
     // Beyond the end it stands where a log was adopted: whoever wrote it did not know the end.
-    areMarksBad: marks === 'bad' || (marks !== 'missing' && marks.cleanedEnd > log.logEndOffset),
+    areMarksBad:
+      marks === 'bad' ||
+      isMarkLost ||
+      (marks !== 'missing' && marks.cleanedEnd > log.logEndOffset),
   }
 }
 
@@ -146,7 +151,9 @@ function createLog(spec: PartitionSpec, env: Env, listing: Listing, marked: Mark
   const { disk, clock } = env
   const { directory } = spec
   const window = newestWindow(disk, directory, listing.window)
-  const logEndOffset = Math.max(listing.window.at(-1) ?? 0, marked.logStart)
+  const { recoveryPoint, flushedOffset } = spec
+  const provenEnd = listing.window.at(-1) ?? 0
+  const logEndOffset = Math.max(provenEnd, recoveryPoint, flushedOffset, marked.logStart)
   const segment = newSegment(env, spec, logEndOffset)
   segment.create()
   const nowMs = clock.wallMs()
@@ -182,7 +189,8 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing, marked: Mark
   const window = newestWindow(disk, directory, listing.window)
   // A clean stop leaves a window file of the very end (a directory that Apache Kafka wrote has none at all).
   const provenOffset = listing.window.at(-1) ?? logEndOffset
-  const isWhole = logEndOffset >= marked.logStart && logEndOffset === provenOffset
+  const endMin = Math.max(marked.logStart, spec.recoveryPoint)
+  const isWhole = logEndOffset >= endMin && logEndOffset === provenOffset
   if (!isWhole || active.hasRot) {
     active.closeFile()
     return null
@@ -267,7 +275,9 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   const isReindexed = (segment: Segment): boolean =>
     segment !== active && segment.baseOffset >= kept[0].baseOffset && !unsynced.includes(segment)
   const isProven = unsynced.length === 0
-  const recoveryPoint = isProven ? logEndOffset : Math.max(verdict.provenOffset, marked.logStart)
+  // Where the log starts there is nothing before to prove.
+  const startOffset = Math.max(marked.logStart, segments[0].baseOffset)
+  const recoveryPoint = isProven ? logEndOffset : Math.max(verdict.provenOffset, startOffset)
   const flushedEnd = Math.max(recoveryPoint, Math.min(spec.flushedOffset, logEndOffset))
   const isNew = verdict.provenOffset <= 0
   return {

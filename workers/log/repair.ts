@@ -5,8 +5,9 @@
 import { dirname } from 'node:path'
 import type { RecoveryVerdict, SegmentVerdict } from '../../src/contracts/control.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
-import { copyBytes, copyUnproven } from './copy-forward.ts'
+import { copyBytes, copyUnproven, rewriteUnproven } from './copy-forward.ts'
 import { listLog, logFilePath, readFully, syncFile, temporaryPath, unlinkIfThere } from './files.ts'
+import { isFlushIdle } from './flush-idle.ts'
 import { damageOf } from './recovery.ts'
 
 const LOOK_BYTES = 64 * 1024
@@ -65,14 +66,20 @@ export function repairLog(
     copyUnproven(disk, directory, segment)
     copiedBytes += segment.validBytes - segment.unprovenPosition
   }
+  // Under `os`, as long as no flush was tried, what is not on disk is dirty.
+  const isRewritten = !verdict.copyForward && !isFlushIdle(disk, directory)
+  if (isRewritten) for (const segment of kept) rewriteUnproven(disk, directory, segment)
+  // The next start believes the indexes of whole segments: their names are to be on disk before any checkpoint is.
+  for (const segment of kept) {
+    const isLast = isLastActive && segment === kept.at(-1)
+    const lastBase = copied.includes(segment) ? segment.unprovenOffset : segment.baseOffset
+    putIndexesInPlace(disk, directory, segment, isLast ? lastBase : -1, verdict.copyForward)
+  }
   if (copied.length + leftOut.length > 0) disk.syncDirectory(directory)
   // Of a log that was never flushed the directory's own name is not proven either.
   if (copied.length > 0 && verdict.provenOffset <= 0) disk.syncDirectory(dirname(directory))
   for (const segment of kept) {
     cut(disk, directory, segment, copied.includes(segment), !isPoisoned)
-    const isLast = isLastActive && segment === kept.at(-1)
-    const activeBase = isLast ? (segment.indexedBases.at(-1) ?? -1) : -1
-    putIndexesInPlace(disk, directory, segment, activeBase, verdict.copyForward)
   }
   return { cutBytes, copiedBytes }
 }
@@ -81,7 +88,11 @@ function isCopied({ unprovenPosition, validBytes }: SegmentVerdict, always: bool
   return always || unprovenPosition < validBytes
 }
 
-/** With `isSynced` the cut is made durable: half of it, zeros in the old size, would look like rot to readers. */
+/**
+ * With `isSynced` the cut is made durable where it must be: half of it, zeros in the old size, would look like rot to
+ * readers of a segment that is whole now; and good batches that were cut could turn up behind what is appended in their
+ * place, if a power cut took only some of that.
+ */
 function cut(
   disk: Disk,
   directory: string,
@@ -96,7 +107,7 @@ function cut(
   const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r+')
   try {
     file.truncate(keptBytes)
-    if (isCopied && isSynced) file.sync()
+    if (isSynced && (isCopied || damageOf(verdict) === 'suspect')) file.sync()
   } finally {
     file.close()
   }

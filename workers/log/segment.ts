@@ -44,8 +44,8 @@ export class Segment implements Closable {
   readFailures = 0
   /** Null until somebody looks something up. */
   #indexes: SegmentIndexes | null = null
-  /** They came from files that another run wrote. */
-  #isIndexTrusted = false
+  /** No look-up was led astray by them: they lie in files, which rot, whoever wrote them. */
+  #areIndexesTrusted = true
   /** They lie under temporary names: what was built anew while the log serves is not synced. */
   #areIndexesTemporary = false
   #file: DiskFile | null = null
@@ -184,25 +184,31 @@ export class Segment implements Closable {
 
   /** The indexes, read from their files on first use; built anew when those are missing or cannot be right. */
   get indexes(): SegmentIndexes {
-    if (this.#indexes === null) {
-      this.#indexes = this.#newIndexes()
-      this.#isIndexTrusted = this.#indexes.load(this.sizeBytes)
-      if (!this.#isIndexTrusted) this.#rebuildIndexes()
-    }
+    if (this.#indexes !== null) return this.#indexes
+    const indexes = this.#newIndexes()
+    const isLoaded = indexes.load(this.sizeBytes)
+    // Kept only once it is whole: the disk may fail on the way, and who asks next begins anew.
+    this.#indexes = isLoaded ? indexes : this.#rebuildIndexes()
     return this.#indexes
   }
 
-  /** They were not made by this process, and may say anything. */
-  get areIndexesFromDisk(): boolean {
-    return this.#isIndexTrusted
+  /** They may say anything, and nobody has found out. */
+  get areIndexesTrusted(): boolean {
+    return this.#areIndexesTrusted
   }
 
   /** A look-up led astray: builds the indexes anew, unless that has been done. Returns whether it was worth a try. */
   distrustIndexes(): boolean {
-    if (!this.#isIndexTrusted) return false
-    this.#isIndexTrusted = false
-    this.#rebuildIndexes()
+    if (!this.#areIndexesTrusted) return false
+    this.#areIndexesTrusted = false
+    this.#indexes = null
+    this.#indexes = this.#rebuildIndexes()
     return true
+  }
+
+  /** Built anew, they led to what was looked for: it was their fault, and not that of the records. */
+  trustIndexes(): void {
+    this.#areIndexesTrusted = true
   }
 
   #newIndexes(ending = ''): SegmentIndexes {
@@ -220,11 +226,10 @@ export class Segment implements Closable {
    * Walks the headers and writes both indexes anew. Those of a sealed segment get names that the next start drops: it
    * would believe what a power cut left of them.
    */
-  #rebuildIndexes(): void {
+  #rebuildIndexes(): SegmentIndexes {
     for (const path of this.#indexPaths) unlinkIfThere(this.#disk, path)
     this.#areIndexesTemporary = !this.#pinned
     const indexes = this.#newIndexes(this.#areIndexesTemporary ? '.tmp' : '')
-    this.#indexes = indexes
     const { rottenBytes } = scanSegment({
       disk: this.#disk,
       path: this.path,
@@ -237,6 +242,7 @@ export class Segment implements Closable {
     indexes.save()
     this.hasRot = rottenBytes > 0
     if (this.hasRot) indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
+    return indexes
   }
 
   /** Saves the indexes if anything was added; they are caches, so a failure costs a rebuild, no data. */
@@ -301,12 +307,16 @@ export class Segment implements Closable {
     return position
   }
 
-  /** Removes the three files, the records last: what is left half-way is a segment, not an orphaned index. */
-  remove(): void {
+  /** Closes it. Its files, the records last: what is left half-way is a segment, not an orphaned index. */
+  leave(): string[] {
     this.closeFile()
-    if (this.#areIndexesTemporary) {
-      for (const path of this.#indexPaths) unlinkIfThere(this.#disk, `${path}.tmp`)
-    }
-    for (const path of [...this.#indexPaths, this.path]) unlinkIfThere(this.#disk, path)
+    const indexes = this.#indexPaths
+    const temporary = this.#areIndexesTemporary ? indexes.map(path => `${path}.tmp`) : []
+    return [...temporary, ...indexes, this.path]
+  }
+
+  /** Removes it at once: a new one that is not wanted. */
+  remove(): void {
+    for (const path of this.leave()) unlinkIfThere(this.#disk, path)
   }
 }

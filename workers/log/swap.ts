@@ -49,21 +49,22 @@ export function parseSwapName(name: string): (SwapRange & { readonly stage: Swap
 }
 
 /**
- * Second step: removes what the decided swap replaces, the `old` segments by their base offsets, except `<base>.log`
- * itself, and the indexes of all of it. The directory must be synced afterwards.
+ * For the second step: what the decided swap replaces, the `old` segments by their base offsets, except `<base>.log`
+ * itself, and the indexes of all of it. Some may be missing. The directory must be synced once they are unlinked.
  */
-export function unlinkReplaced(
-  disk: Disk,
+export function replacedPaths(
   directory: string,
   { baseOffset }: SwapRange,
   old: readonly number[],
-): void {
+): string[] {
   // A crash may have left the first one's indexes without it.
-  for (const offset of new Set([baseOffset, ...old])) {
-    unlinkIfThere(disk, logFilePath(directory, offset, 'index'))
-    unlinkIfThere(disk, logFilePath(directory, offset, 'timeindex'))
-    if (offset !== baseOffset) disk.unlink(logFilePath(directory, offset, 'log'))
-  }
+  return [...new Set([baseOffset, ...old])].flatMap(offset => {
+    const indexes = [
+      logFilePath(directory, offset, 'index'),
+      logFilePath(directory, offset, 'timeindex'),
+    ]
+    return offset === baseOffset ? indexes : [...indexes, logFilePath(directory, offset, 'log')]
+  })
 }
 
 /** Third step: the new file takes its place. The directory must be synced afterwards. */
@@ -76,7 +77,7 @@ export function finishSwap(disk: Disk, directory: string, range: SwapRange): voi
   const { baseOffset, endOffset } = range
   const { log } = listLog(disk, directory)
   const old = log.filter(offset => offset >= baseOffset && offset < endOffset)
-  unlinkReplaced(disk, directory, range, old)
+  for (const path of replacedPaths(directory, range, old)) unlinkIfThere(disk, path)
   disk.syncDirectory(directory)
   putSwapInPlace(disk, directory, range)
   disk.syncDirectory(directory)

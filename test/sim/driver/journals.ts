@@ -66,8 +66,8 @@ export function replay(
 }
 
 /** As the owner's control plane does before a log is brought back. */
-export function withJournaled({ env, journal }: SimOwner, spec: PartitionSpec): PartitionSpec {
+export function withJournaled({ journal }: SimOwner, spec: PartitionSpec): PartitionSpec {
   const isJournaled = spec.copyForward && spec.isJournaled === true
-  if (!isJournaled || journal === undefined || !journal.restore(env.disk, spec)) return spec
+  if (!isJournaled || journal === undefined || !journal.restore(spec)) return spec
   return { ...spec, verdict: null }
 }
