@@ -1,6 +1,6 @@
 /**
- * The cases of `bench upkeep`: a broker, a hot topic, other topics that give the broker work that can be switched on and
- * off while it runs.
+ * The cases of `bench upkeep`: a broker, a hot topic, other topics that give the broker work that can be switched on
+ * and off while it runs.
  *
  *   fill | work on: window | work off: window | work on: window | ...     the same paced load in all of them
  */
@@ -193,9 +193,9 @@ const cases: Readonly<Record<string, Case>> = {
 
 export const upkeepCases: readonly string[] = Object.keys(cases)
 
-/** A window fits the half in which the scrub works, and another one the rest, also when it needs more than its half. */
+/** A pass takes the half of it, or longer on a busy machine: a busy window fits in, and a quiet one fits the rest. */
 function scrubIntervalMs(seconds: number): number {
-  return (seconds + 2) * 3000
+  return (seconds + 2) * 4000
 }
 
 /** Runs one case in `directory`, removed afterwards. Rejects when a load fails or the work did not happen. */

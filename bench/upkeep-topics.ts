@@ -1,4 +1,4 @@
-/** What `bench upkeep` does with topics: creates, fills, configures and deletes them, and reads the broker's counters. */
+/** What `bench upkeep` does with topics: creates, fills, configures, deletes them; and reads the broker's counters. */
 import { encodeBatch } from '../src/protocol/encode-batch.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
 import { CreateTopics } from '../src/protocol/messages/create-topics.ts'

@@ -117,7 +117,8 @@ function parse(args: readonly string[]): UpkeepOptions | null {
 }
 
 function render(machine: Machine, options: UpkeepOptions, results: readonly Measured[]): string {
-  const { requestsPerSecond, windowCount, seconds } = options
+  const { requestsPerSecond, windowCount, seconds, settings } = options
+  const set = settings.map(setting => `, ${setting}`).join('')
   const rows = results.flatMap(({ name, result }) =>
     result === null
       ? []
@@ -129,7 +130,7 @@ function render(machine: Machine, options: UpkeepOptions, results: readonly Meas
     `odradek upkeep bench
 machine   ${machine.coreCount} x ${machine.cpuModel}, ${machine.kernel}, Node ${machine.nodeVersion}, load average before ${machine.loadAverage.toFixed(2)}
 disk      ${machine.fileSystem}, 4 KiB append + fdatasync p50 ${machine.fdatasyncP50Ms.toFixed(2)} ms, p99 ${machine.fdatasyncP99Ms.toFixed(2)} ms
-settings  acks=all, ${requestsPerSecond} requests a second of 50 x 200 bytes, open loop, ${windowCount} x ${seconds} s busy and quiet in turn${options.settings.length > 0 ? `, ${options.settings.join(', ')}` : ''}`,
+settings  acks=all, ${requestsPerSecond} requests a second of 50 x 200 bytes, open loop, ${windowCount} x ${seconds} s busy and quiet in turn${set}`,
     markdownTable(head, rows),
     verdictTable(results.flatMap(verdictsOf)),
   ]

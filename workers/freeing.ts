@@ -1,7 +1,7 @@
 /**
- * Gives back the blocks and the page cache of large files that have lost their name. In one go that takes 0.4 ms per MiB
- * and more, in which the file system's journal stands still, and every flush with it. So such a file is held open and cut
- * shorter bit by bit, one file at a time, by libuv's pool.
+ * Gives back the blocks and the page cache of large files that have lost their name. In one go that takes 0.4 ms per
+ * MiB and more, during which a flush may have to wait for the file system's journal. So such a file is held open and
+ * cut shorter bit by bit, one file at a time, by libuv's pool.
  *
  *   unlink | cut | pause | cut | pause | ... | close
  *

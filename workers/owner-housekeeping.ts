@@ -2,6 +2,7 @@
 import { FLUSHED_ENDS_FILE } from '../src/contracts/flushed-ends.ts'
 import type { OwnerBoot } from '../src/contracts/owner-boot.ts'
 import { Metric } from '../src/metrics.ts'
+import { sharedClockMemory } from './clock-memory.ts'
 import { ClockTrust } from './clock-trust.ts'
 import { Housekeeping } from './housekeeping.ts'
 import type { PartitionLog } from './log/log.ts'
@@ -16,10 +17,11 @@ export function ownerHousekeeping(boot: OwnerBoot, loop: OwnerLoop): Housekeepin
   const trust = new ClockTrust({
     clock,
     lastSeenWallMs: lastSeenWallMs(env, boot.settings.dataDirectory),
+    memory: sharedClockMemory(boot.clockMemory, clock),
     onPause(reason, pauseMs) {
       // The clocks are the same for all owners: one of them tells.
       if (boot.ownerIndex > 0) return
-      const msg = `no records are deleted by age for ${pauseMs / 60_000} minutes: ${reason}`
+      const msg = `no records are deleted by age for ${Math.round(pauseMs / 60_000)} minutes: ${reason}`
       logLine(clock, 'warn', { msg })
     },
   })

@@ -42,7 +42,7 @@ export interface PartitionSpec extends PartitionPlace {
    * Bytes above the recovery point are not believed, not even when they read back well: the page cache may hold what
    * the disk does not. They are copied into new files, synced and put in place before anything is served. True after
    * an unclean stop of the process (but under `os`, which promises nothing beyond the page cache) and after a failed
-   * sync; false when only the owner thread died.
+   * sync; false when only the owner thread died: then they are written once more where they are.
    */
   readonly copyForward: boolean
 }
@@ -131,6 +131,8 @@ export interface OwnerHost extends TaskRunner {
 
 export interface OwnerControl {
   openPartitions(specs: readonly PartitionSpec[]): Promise<OpenedPartition[]>
+  /** Puts what only the owner's journal may have of a log that failed into its segments, before it is opened anew. */
+  restoreJournaled(place: PartitionPlace): Promise<void>
   /**
    * Opens the log anew, with recovery, in place of one that failed or never opened. The failed one goes on serving
    * reads until the new one is there, and for good when that fails. Never rejects for the disk's reasons.

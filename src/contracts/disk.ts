@@ -37,8 +37,8 @@ export interface Disk {
   rename(from: string, to: string): void
   unlink(path: string): void
   /**
-   * Starts to take these names away, one after another, and returns at once; one that is not there is no error. `done` is
-   * called exactly once, later, with what ended it early.
+   * Starts to take these names away, one after another, and returns at once; one that is not there is no error. `done`
+   * is called exactly once, later, with what ended it early.
    */
   startUnlink(paths: readonly string[], done: (error: Error | null) => void): void
   removeTree(path: string): void

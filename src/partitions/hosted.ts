@@ -35,6 +35,10 @@ export function nameOf({ partition }: Hosted): string {
   return partitionDirectoryName(partition.topic, partition.index)
 }
 
+export function isOnline({ partition }: Hosted): boolean {
+  return partition.state === 'online'
+}
+
 export function placeOf({ partition, topicId, directory }: Hosted): PartitionPlace {
   const { topic, index, slot } = partition
   return { topic, topicId, partition: index, slot, directory }

@@ -12,7 +12,7 @@ import type { Owner } from './owner.ts'
 import type { RecoveryScans } from './recovery-scans.ts'
 
 /** Logs opened by one call of the control plane: the first ones serve while the last ones are still recovered. */
-const openAtOnce = 16
+const openAtOnce = 64
 
 export interface OpenerOptions {
   readonly owners: readonly Owner[]

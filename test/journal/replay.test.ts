@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { journalPaths, prepareJournal } from '../../workers/journal/files.ts'
 import { encodeHead, headBytes, type JournalRecord } from '../../workers/journal/format.ts'
 import { replayJournals } from '../../workers/journal/replay.ts'
+import { runNow } from '../../workers/log/steps.ts'
 import { makeBatch, stored, topicId } from '../log/log-kit.ts'
 import { FaultDisk } from '../support/fault-disk.ts'
 import { readJournals } from '../support/read-journals.ts'
@@ -38,7 +39,8 @@ function roundOf(round: number, epoch: number, from: number, to: number): Buffer
 }
 
 function replay(disk: FaultDisk, ownerCount = 1) {
-  return replayJournals(disk, { dataDirectory, ownerCount, isClean: false, places })
+  const input = { dataDirectory, ownerCount, isClean: false, places }
+  return runNow(disk, replayJournals(disk, input))
 }
 
 test('only what the journal proves is said to be on disk, not what the page cache holds behind it', () => {
@@ -107,4 +109,33 @@ test('replaying twice writes nothing the second time', () => {
   disk.setBytes('/data/journal-0-a', round)
   expect(replay(disk).writtenBytes).toBe(0)
   expect(disk.bytesOf(logPath)).toEqual(Buffer.concat(batches))
+})
+
+test('a note of the topic id that the power cut off anywhere does not keep the journal out', () => {
+  const note = Buffer.from(`version: 0\ntopic_id: ${topicId}\n`)
+  for (let kept = 0; kept <= note.length; kept++) {
+    for (const zeros of [0, note.length - kept]) {
+      const disk = directories()
+      const path = '/data/t-0/partition.metadata'
+      disk.setBytes(path, Buffer.concat([note.subarray(0, kept), Buffer.alloc(zeros)]))
+      disk.setBytes('/data/journal-0-a', roundOf(0, 1, 0, 3))
+      expect(replay(disk).writtenBytes, `${kept} bytes, ${zeros} zeros`).toBe(3 * batchBytes)
+    }
+  }
+  const disk = directories()
+  const other = Buffer.from(note.toString().replace(topicId, topicId.toUpperCase()))
+  disk.setBytes('/data/t-0/partition.metadata', other)
+  disk.setBytes('/data/journal-0-a', roundOf(0, 1, 0, 3))
+  expect(replay(disk).writtenBytes).toBe(0)
+})
+
+test('journals that somebody made who died before their names were on disk have names before use', () => {
+  const disk = directories()
+  const paths = journalPaths(dataDirectory, 0)
+  disk.onOperation = ({ kind }) => (kind === 'syncDirectory' ? { code: 'EIO' } : null)
+  expect(() => prepareJournal(disk, paths, 4_000)).toThrow('EIO')
+  disk.onOperation = () => null
+  prepareJournal(disk, paths, 4_000)
+  disk.powerCut(() => 0.9)
+  expect(disk.list(dataDirectory).sort()).toEqual(['journal-0-a', 'journal-0-b', 't-0'])
 })

@@ -273,10 +273,13 @@ test('recovery bounded by a checkpoint does not read what lies before it', () =>
   expect(kit.readAll().length).toBe(201)
 })
 
-test.each([true, false])('a log without files goes on where its flushed end was (recover: %s)', recover => {
-  const kit = new LogHarness().open({ recover, recoveryPoint: 5, flushedOffset: 7 })
-  expect(kit.append(makeBatch())[0].baseOffset).toBe(7)
-})
+test.each([true, false])(
+  'a log without files goes on where its flushed end was (recover: %s)',
+  recover => {
+    const kit = new LogHarness().open({ recover, recoveryPoint: 5, flushedOffset: 7 })
+    expect(kit.append(makeBatch())[0].baseOffset).toBe(7)
+  },
+)
 
 test('after a clean stop a log that is shorter than noted is looked at', () => {
   const kit = new LogHarness().open()

@@ -35,6 +35,7 @@ describe('by size', () => {
       'unlink 2.index',
       'unlink 2.timeindex',
       'unlink 2.log',
+      'syncDirectory ',
     ])
     expect(bases(kit)).toEqual([4, 6, 8])
     expect(kit.log.describe()).toMatchObject({ logStartOffset: 4, segmentCount: 3 })
@@ -338,7 +339,7 @@ test('a disk that refuses to unlink: told, and done later', () => {
   expect(bases(kit)).toEqual([8])
 })
 
-test('a log that is deleted while its files are unlinked reports nothing any more', () => {
+test('a log that is deleted while its files go and its directory is synced reports nothing any more', () => {
   const kit = filled({}, 9)
   kit.log.applyConfig({ ...kit.config, retentionBytes: 300 })
   kit.log.retention.pass(true)
@@ -346,7 +347,7 @@ test('a log that is deleted while its files are unlinked reports nothing any mor
   while (kit.log.segments[0].baseOffset === 0) expect(kit.disk.completeSyncs(1)).toBe(1)
   expect(kit.log.retention.isSyncing).toBe(true)
   void kit.log.delete()
-  kit.disk.onOperation = ({ kind }) => (kind === 'unlink' ? { code: 'EIO' } : null)
+  kit.disk.onOperation = ({ kind }) => (kind === 'syncDirectory' ? { code: 'ENOENT' } : null)
   const { advances } = kit
   kit.settle()
   expect(kit.log.retention.isSyncing).toBe(false)

@@ -66,8 +66,8 @@ export const journalPlants: readonly Plant[] = [
     'replay-unsynced',
     'the journals are emptied before the segments are synced',
     'journal/replay-log.ts',
-    'for (const file of this.#dirty) file.sync()',
-    '',
+    'yield* synced([...this.#dirty, this.#directory])',
+    'yield* synced([this.#directory])',
   ),
   plant(
     'replay-trusts-the-cache',

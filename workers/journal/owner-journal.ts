@@ -15,6 +15,7 @@ import type { Disk } from '../../src/contracts/disk.ts'
 import type { LogPlace } from '../../src/contracts/journal.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
 import type { Segment } from '../log/segment.ts'
+import type { Steps } from '../log/steps.ts'
 import { nextEpoch } from './files.ts'
 import { headBytes, type JournalRecord } from './format.ts'
 import { JournalFile } from './journal-file.ts'
@@ -343,11 +344,12 @@ export class OwnerJournal {
 
   /**
    * Puts what the files hold of a log into its segments, where those do not prove all of it; returns whether they
-   * changed. Blocks for as long as it takes to read the files; throws as the disk does.
+   * changed. Throws as the disk does.
    */
-  restore(place: LogPlace & { readonly slot: number }): boolean {
+  *restore(place: LogPlace & { readonly slot: number }): Steps<boolean> {
     const isNeeded = this.#files?.some(file => file.needs.has(place.slot)) ?? true
-    return isNeeded && replayOne(this.#options.disk, this.#options.paths, place) > 0
+    if (!isNeeded) return false
+    return (yield* replayOne(this.#options.disk, this.#options.paths, place)) > 0
   }
 
   #fail(error: Error): void {

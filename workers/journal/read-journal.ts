@@ -1,9 +1,10 @@
 /**
  * Reads what a journal file holds: its whole rounds, in order, up to the first that is not whole or not the next one.
- * Replay task and owner threads; blocks, changes nothing.
+ * Replay task and owner threads; changes nothing.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
 import { readFully } from '../log/files.ts'
+import type { Steps } from '../log/steps.ts'
 import {
   decodeHeader,
   decodeRecords,
@@ -12,6 +13,9 @@ import {
   type JournalRecord,
   type RoundHeader,
 } from './format.ts'
+
+/** Read between two breaths. */
+const SLICE_BYTES = 4 * 1024 * 1024
 
 /** A record, and where its batches are. */
 export interface FoundRecord extends JournalRecord {
@@ -43,13 +47,22 @@ export function openJournals(disk: Pick<Disk, 'open'>, paths: readonly string[])
   }
 }
 
+/** As `readRoundSteps`, all at once. */
+export function readRounds(journal: OpenJournal, onRecord: (record: FoundRecord) => void): number {
+  const steps = readRoundSteps(journal, onRecord)
+  let step = steps.next([])
+  while (step.done !== true) step = steps.next([])
+  return step.value
+}
+
 /** Tells of every record, in the order in which they were written; returns the number of whole rounds. */
-export function readRounds(
+export function* readRoundSteps(
   { file, epoch, generation }: OpenJournal,
   onRecord: (record: FoundRecord) => void,
-): number {
+): Steps<number> {
   const sizeBytes = file.sizeBytes()
   let rounds = 0
+  let breathAt = SLICE_BYTES
   for (let at = 0; ; rounds++) {
     const header = headerAt(file, at)
     if (header === null || header.bytes > sizeBytes - at) return rounds
@@ -63,6 +76,9 @@ export function readRounds(
       journalPosition += record.bytes
     }
     at += header.bytes
+    if (at < breathAt) continue
+    breathAt = at + SLICE_BYTES
+    yield []
   }
 }
 

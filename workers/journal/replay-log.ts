@@ -1,6 +1,6 @@
 /**
  * Puts what the journals prove into the segments of one log, before the log is opened. Replay task and owner threads;
- * blocks. Doing it twice is doing it once.
+ * in steps. Doing it twice is doing it once.
  *
  *   segments   | window ... valid | torn or missing ...
  *   journal          | record | record | record |        begins where the valid batches end: written, and walked on
@@ -25,6 +25,7 @@ import { scanStart } from '../log/index-seed.ts'
 import { readMarks } from '../log/marks.ts'
 import { gapsBelow } from '../log/recovery.ts'
 import { continues, scanSegment } from '../log/scan-segment.ts'
+import { type Steps, synced } from '../log/steps.ts'
 import { finishSwaps } from '../log/swap.ts'
 import type { FoundRecord } from './read-journal.ts'
 
@@ -39,16 +40,17 @@ export interface ReplayedLog {
  * `records`: all of this log, in the order in which they were written. Without `isProof` nothing is synced: somebody
  * copies the bytes. Throws as the disk does.
  */
-export function replayLog(
+export function* replayLog(
   disk: Disk,
   directory: string,
   records: readonly FoundRecord[],
   isProof = true,
-): ReplayedLog {
+): Steps<ReplayedLog> {
+  yield* finishSwaps(disk, directory)
   const replay = new LogReplay(disk, directory, standing(records))
   try {
     replay.fill()
-    if (isProof) replay.prove()
+    if (isProof) yield* replay.prove()
     return replay.result()
   } finally {
     replay.close()
@@ -90,7 +92,6 @@ class LogReplay {
     this.#disk = disk
     this.#directory = directory
     this.#records = records
-    finishSwaps(disk, directory)
     const { log, window } = listLog(disk, directory)
     const marks = readMarks(disk, directory)
     const logStart = typeof marks === 'string' ? 0 : marks.logStart
@@ -112,16 +113,15 @@ class LogReplay {
     while (this.#write())
   }
 
-  prove(): void {
+  *prove(): Steps<void> {
     this.#journaledEnd = this.#provenEnd
     for (const record of this.#records) {
       const isProven = this.#rewrite(record) && record.baseOffset <= this.#journaledEnd
       if (isProven) this.#journaledEnd = Math.max(this.#journaledEnd, record.endOffset)
     }
     removeFlushIdle(this.#disk, this.#directory)
-    for (const file of this.#dirty) file.sync()
-    // Names that only this process, or the last one, has seen.
-    this.#disk.syncDirectory(this.#directory)
+    // The directory too: names that only this process, or the last one, has seen.
+    yield* synced([...this.#dirty, this.#directory])
   }
 
   result(): ReplayedLog {

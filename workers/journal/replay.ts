@@ -1,6 +1,6 @@
 /**
  * All journals of a data directory, replayed at the start of the process: whatever owners wrote them, before any log is
- * opened. Runs as a pool task; blocks. One owner's after another: a log has records in one of them only.
+ * opened. Runs as a pool task, in steps. One owner's after another: a log has records in one of them only.
  *
  *   read the rounds -> by log -> replay each, synced -> all went well: journals emptied, surplus ones removed
  *                                                    -> one failed: journals stay as they are, that log stays closed
@@ -14,17 +14,21 @@ import type {
   UnreplayedLog,
 } from '../../src/contracts/journal.ts'
 import { isDirectoryOf } from '../log/partition-metadata.ts'
+import { type Steps, together } from '../log/steps.ts'
 import { emptyJournal, listJournals, nextEpoch, ownerOf } from './files.ts'
 import { FoundRecords } from './found-records.ts'
-import { type FoundRecord, openJournals, readRounds } from './read-journal.ts'
+import { type FoundRecord, openJournals, readRoundSteps } from './read-journal.ts'
 import { replayLog } from './replay-log.ts'
 
+/** Logs whose files are open and synced at a time. */
+const logsAtOnce = 32
+
 /** Throws as the disk does when a journal cannot be read: nothing may be opened then. */
-export function replayJournals(disk: Disk, input: ReplayInput): JournalReplay {
+export function* replayJournals(disk: Disk, input: ReplayInput): Steps<JournalReplay> {
   const paths = listJournals(disk, input.dataDirectory)
   const replay = new Replay(disk, input.places)
   if (!input.isClean) {
-    for (const ofOwner of Map.groupBy(paths, ownerOf).values()) replay.add(ofOwner)
+    for (const ofOwner of Map.groupBy(paths, ownerOf).values()) yield* replay.add(ofOwner)
   }
   if (replay.failed.length === 0) emptyAll(disk, paths, input)
   const { logs, failed, rounds, writtenBytes } = replay
@@ -45,32 +49,37 @@ class Replay implements JournalReplay {
   }
 
   /** The files of one owner. */
-  add(paths: readonly string[]): void {
+  *add(paths: readonly string[]): Steps<void> {
     const journals = openJournals(this.#disk, paths)
     try {
       const byLog = new Map<string, FoundRecords>()
       for (const journal of journals) {
-        this.rounds += readRounds(journal, record => {
+        this.rounds += yield* readRoundSteps(journal, record => {
           const key = keyOf(record)
           const ofLog = byLog.get(key) ?? new FoundRecords(record)
           byLog.set(key, ofLog)
           ofLog.add(record)
         })
       }
-      for (const [key, records] of byLog) this.#replay(this.#places.get(key), records)
+      const found = [...byLog]
+      for (let at = 0; at < found.length; at += logsAtOnce) {
+        const group = found.slice(at, at + logsAtOnce)
+        yield* together(group.map(([key, records]) => this.#replay(this.#places.get(key), records)))
+      }
     } finally {
       for (const { file } of journals) file.close()
     }
   }
 
   /** Records of a topic that is no more are nobody's. */
-  #replay(place: LogPlace | undefined, records: FoundRecords): void {
+  *#replay(place: LogPlace | undefined, records: FoundRecords): Steps<void> {
     if (place === undefined) return
     const { directory, topicId } = place
     try {
       const isThere = this.#disk.exists(directory)
       if (!isThere || !isDirectoryOf(this.#disk, directory, topicId)) return
-      const { endOffset, writtenBytes } = replayLog(this.#disk, directory, records.all())
+      const steps = replayLog(this.#disk, directory, records.all())
+      const { endOffset, writtenBytes } = yield* steps
       this.writtenBytes += writtenBytes
       this.logs.push({ directory, endOffset })
     } catch (error) {
@@ -83,17 +92,18 @@ class Replay implements JournalReplay {
  * Of one log, from the journal of the owner that has it, before its tail is copied forward: nothing is synced here.
  * Returns the bytes that the segments did not hold. Throws as the disk does.
  */
-export function replayOne(disk: Disk, paths: readonly string[], place: LogPlace): number {
+export function* replayOne(disk: Disk, paths: readonly string[], place: LogPlace): Steps<number> {
   const there = paths.filter(path => disk.exists(path))
   const journals = openJournals(disk, there)
   try {
     const found: FoundRecord[] = []
     for (const journal of journals) {
-      readRounds(journal, record => {
+      yield* readRoundSteps(journal, record => {
         if (keyOf(record) === keyOf(place)) found.push(record)
       })
     }
-    return found.length === 0 ? 0 : replayLog(disk, place.directory, found, false).writtenBytes
+    if (found.length === 0) return 0
+    return (yield* replayLog(disk, place.directory, found, false)).writtenBytes
   } finally {
     for (const { file } of journals) file.close()
   }

@@ -202,7 +202,8 @@ export class LogReader {
       } else {
         const bytes = this.#measure(segment, position, limit, into)
         if (bytes === 0) return true
-        position += bytes
+        position = bytes > 0 ? position + bytes : this.#resync(segment, position, limit)
+        if (position < 0) return this.#failed(into)
       }
     }
   }
@@ -294,15 +295,12 @@ export class LogReader {
 
   /**
    * Looks at one header that the region cannot hold: returns its batch's size when the batch ends below the offset,
-   * else 0 after filling `into`.
+   * -1 when there is none, else 0 after filling `into`.
    */
   #measure(segment: Segment, position: number, limit: number, into: ReadResult): number {
     const span = this.#span
     const got = readFully(segment.file(), header, position)
-    if (got < BATCH_HEADER_BYTES || !plausible(header, 0, limit - position)) {
-      this.#fail(segment, position, into)
-      return 0
-    }
+    if (got < BATCH_HEADER_BYTES || !plausible(header, 0, limit - position)) return -1
     const bytes = batchBytesAt(header, 0)
     if (lastOffsetAt(header, 0) < span.fetchOffset) {
       span.expectedBase = lastOffsetAt(header, 0) + 1

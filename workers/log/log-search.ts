@@ -4,7 +4,7 @@
  */
 import { sharedCursor } from './batch-cursor.ts'
 import { readFully } from './files.ts'
-import { floorSegment, type Readable } from './log-reader.ts'
+import { floorSegment, type Readable, type ReadPlace } from './log-reader.ts'
 import type { BatchLocation } from './results.ts'
 import type { Segment } from './segment.ts'
 
@@ -43,10 +43,7 @@ function findInSegment(
   fromOffset: number,
   wholly: boolean,
 ): BatchLocation | null {
-  const { times } = segment.indexes
-  // Everything before that entry's batch is older than its timestamp, and that is at most what is looked for.
-  const startOffset = times.floorByTime(timestampMs) ? times.foundOffset : segment.baseOffset
-  const position = segment.positionFor(Math.max(startOffset, fromOffset))
+  const position = startOfTime(segment, timestampMs, fromOffset)
   const cursor = sharedCursor().start(segment.file(), position, limit)
   while (cursor.next() === 'batch' && cursor.baseOffset < endOffset) {
     const offset = wholly ? cursor.baseOffset : cursor.lastOffset
@@ -57,6 +54,30 @@ function findInSegment(
       bytes: cursor.batchBytes,
       segment: segment.baseOffset,
     }
+  }
+  return null
+}
+
+function startOfTime(segment: Segment, timestampMs: number, fromOffset: number): number {
+  const { times } = segment.indexes
+  // Everything before that entry's batch is older than its timestamp, and that is at most what is looked for.
+  const startOffset = times.floorByTime(timestampMs) ? times.foundOffset : segment.baseOffset
+  return segment.positionFor(Math.max(startOffset, fromOffset))
+}
+
+/** Where `findByTime` reads first; null when that is nowhere. Throws as the disk does. */
+export function placeOfTime(
+  log: Readable,
+  timestampMs: number,
+  fromOffset: number,
+): ReadPlace | null {
+  const { segments } = log
+  for (let index = floorSegment(segments, fromOffset); index < segments.length; index++) {
+    const segment = segments[index]
+    const isOlder = segment.indexes.maxTimestampMs < timestampMs
+    if (isOlder || log.readableBytes(segment) === 0) continue
+    const position = startOfTime(segment, timestampMs, fromOffset)
+    return { segment, file: segment.file(), position }
   }
   return null
 }

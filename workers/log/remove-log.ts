@@ -10,8 +10,8 @@ import type { Disk } from '../../src/contracts/disk.ts'
 const TOPIC_CHARS_MAX = 200
 
 /**
- * May be called again where a removal was cut short. The log's name is gone at once; resolves when its files are. Throws
- * and rejects as the disk does.
+ * May be called again where a removal was cut short. The log's name is gone at once; resolves when its files are.
+ * Throws and rejects as the disk does.
  */
 export function removeLog(disk: Disk, place: PartitionPlace): Promise<void> {
   const parent = dirname(place.directory)

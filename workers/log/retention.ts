@@ -5,10 +5,10 @@
  *   | sealed    | sealed     | sealed     | active        only whole sealed segments below F, oldest first
  *          planLogStart = 1000 ^
  *
- *   log-marks durable -> offsets.logStart published -> files unlinked, oldest first, in the background
+ *   log-marks durable -> offsets.logStart published -> files unlinked, oldest first, directory synced,
+ *   all in the background
  *
- * Whoever crashes in between, or before the unlinks are on disk, finds segments below the log start at open and drops
- * them: no sync is spent on that. Ages count from the broker's
+ * Whoever crashes in between finds segments below the log start at open and drops them. Ages count from the broker's
  * append, never from what clients stamp, and a segment is old only when the wall clock and the monotonic clock agree
  * (RELIABILITY P13, 2.4): a clock that jumps deletes nothing.
  */
@@ -16,11 +16,11 @@ import type { DeletedRecords } from '../../src/contracts/control.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import type { Appender } from './appender.ts'
 import type { Checkpoints } from './checkpoints.ts'
-import { logFilePath } from './files.ts'
+import { isFull, logFilePath } from './files.ts'
 import type { Flusher } from './flush-policy.ts'
 import type { PartitionLog } from './log.ts'
 import type { OpenLogOptions } from './log-options.ts'
-import type { Marks } from './marks.ts'
+import type { MarkDone, Marks } from './marks.ts'
 import type { ProducerState } from './producer-state.ts'
 import type { Segment } from './segment.ts'
 import type { SwapRange } from './swap.ts'
@@ -119,7 +119,7 @@ export class Retention {
     if (config.cleanupDelete) {
       const logStart = this.#plan(isClockTrusted)
       if (logStart > offsets.logStart) {
-        this.#parts.marks.moveLogStart(logStart, error => {
+        this.#moveLogStart(logStart, error => {
           if (error === null) this.#moved()
         })
       }
@@ -207,11 +207,34 @@ export class Retention {
     else if (target < 0 || target > offsets.highWatermark) answer(Errors.OFFSET_OUT_OF_RANGE)
     else if (target <= offsets.logStart) answer(Errors.NONE)
     else {
-      this.#parts.marks.moveLogStart(target, error => {
+      this.#moveLogStart(target, error => {
         if (error === null) this.#moved()
         answer(error === null ? Errors.NONE : Errors.KAFKA_STORAGE_ERROR)
       })
     }
+  }
+
+  /** A disk without any room takes no new mark: the indexes of what is to go make some, and it is tried once more. */
+  #moveLogStart(offset: number, done: MarkDone): void {
+    const { marks } = this.#parts
+    marks.moveLogStart(offset, error => {
+      if (error !== null && isFull(error) && this.#dropIndexesBelow(offset)) {
+        marks.moveLogStart(offset, done)
+      } else done(error)
+    })
+  }
+
+  #dropIndexesBelow(offset: number): boolean {
+    const { segments } = this.#log
+    let isRoomMade = false
+    try {
+      for (let next = 1; next < segments.length && segments[next].baseOffset <= offset; next++) {
+        isRoomMade = segments[next - 1].dropIndexes() || isRoomMade
+      }
+    } catch {
+      // What is left is rebuilt when somebody looks something up.
+    }
+    return isRoomMade
   }
 
   #moved(): void {
@@ -230,8 +253,8 @@ export class Retention {
   }
 
   /**
-   * Starts to remove segments that lie wholly below the log start. True when it shall be called again for others. Throws
-   * as the disk does.
+   * Starts to remove segments that lie wholly below the log start. True when it shall be called again for others.
+   * Throws as the disk does.
    */
   sweep(): boolean {
     if (this.#log.state === 'offline') return false
@@ -271,12 +294,15 @@ export class Retention {
       ...segment.leave(),
     ])
     this.#isUnlinking = true
-    env.disk.startUnlink(paths, error => {
-      this.#isUnlinking = false
-      this.#unlinkFailure = error
-      // Else the next pass tells, and the sweep after it tries again.
-      if (error === null) this.#doomed = []
-      for (const tell of this.#settling.splice(0)) tell()
+    env.disk.startUnlink(paths, failure => {
+      // The next pass tells, and the sweep after it tries again.
+      this.#unlinkFailure = failure
+      if (failure === null) this.#doomed = []
+      env.disk.startSyncDirectory(spec.directory, error => {
+        this.#isUnlinking = false
+        if (error !== null) this.#log.roundFailed(error)
+        for (const tell of this.#settling.splice(0)) tell()
+      })
     })
   }
 

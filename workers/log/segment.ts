@@ -13,8 +13,11 @@ import { codedError, logFilePath, unlinkIfThere, writeFully, writeGatheredFully 
 import { type Closable, sealedFiles } from './open-files.ts'
 import { scanSegment } from './scan-segment.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
+import { type Steps, synced } from './steps.ts'
 
 const UNKNOWN = -1
+/** The default of segment.index.bytes; entries behind it are read when they are needed. */
+const INDEX_BYTES_MAX = 10 * 1024 * 1024
 
 /** Where the three files of a segment are. */
 export interface SegmentPaths {
@@ -63,6 +66,8 @@ export class Segment implements Closable {
   /** Bytes that a finished sync covers, and those that the sync in flight covers. */
   syncedBytes = 0
   syncingBytes = 0
+  /** Size that the index files stood for when they were synced for a clean stop. */
+  #keptBytes = -1
   /** The last round that synced it has synced its index files as well. */
   isSyncedSealed = false
 
@@ -197,6 +202,22 @@ export class Segment implements Closable {
     return this.#areIndexesTrusted
   }
 
+  /** Whether they are there is known, and the largest timestamp. */
+  get hasIndexes(): boolean {
+    return this.#indexes !== null
+  }
+
+  /** Brings what a look-up reads into memory, so that it does not wait for the disk. `done` is called once, later. */
+  startTouchIndexes(done: () => void): void {
+    const disk = this.#disk
+    const { log, index, timeindex } = this.#paths
+    disk.startTouchFile(log, 0, () => {
+      disk.startTouchFile(index, INDEX_BYTES_MAX, () => {
+        disk.startTouchFile(timeindex, INDEX_BYTES_MAX, done)
+      })
+    })
+  }
+
   /** A look-up led astray: builds the indexes anew, unless that has been done. Returns whether it was worth a try. */
   distrustIndexes(): boolean {
     if (!this.#areIndexesTrusted) return false
@@ -228,6 +249,7 @@ export class Segment implements Closable {
    */
   #rebuildIndexes(): SegmentIndexes {
     for (const path of this.#indexPaths) unlinkIfThere(this.#disk, path)
+    this.#keptBytes = -1
     this.#areIndexesTemporary = !this.#pinned
     const indexes = this.#newIndexes(this.#areIndexesTemporary ? '.tmp' : '')
     const { rottenBytes } = scanSegment({
@@ -280,15 +302,29 @@ export class Segment implements Closable {
   }
 
   /** At a clean stop: the next start believes them. Those of a log that was only read are as they were. */
-  keepIndexes(isRecovered: boolean): boolean {
+  *keepIndexes(isRecovered: boolean): Steps<boolean> {
     this.saveIndexes()
     if (this.lastAppendWallMs < 0 && !isRecovered) return true
+    if (this.#keptBytes === this.sizeBytes) return true
+    const files: DiskFile[] = []
     try {
-      this.syncIndexes()
+      files.push(...this.openIndexFiles())
+      yield* synced(files)
+      this.#keptBytes = this.sizeBytes
       return true
     } catch {
       return false
+    } finally {
+      for (const file of files) file.close()
     }
+  }
+
+  /** Gives the room of its index files back, which are caches. False when there was none. Throws as the disk does. */
+  dropIndexes(): boolean {
+    const paths = this.#indexPaths.filter(path => this.#disk.exists(path))
+    if (paths.length > 0) this.#indexes = null
+    for (const path of paths) this.#disk.unlink(path)
+    return paths.length > 0
   }
 
   get #indexPaths(): readonly string[] {

@@ -14,6 +14,7 @@
  */
 import type { Disk } from '../../src/contracts/disk.ts'
 import { fileName, listLog, logFilePath, unlinkIfThere } from './files.ts'
+import { type Steps, synced } from './steps.ts'
 
 /** Offsets [baseOffset, endOffset). */
 export interface SwapRange {
@@ -72,22 +73,26 @@ export function putSwapInPlace(disk: Disk, directory: string, range: SwapRange):
   disk.rename(swapPath(directory, range), logFilePath(directory, range.baseOffset, 'log'))
 }
 
-/** All steps behind the decision, blocking. */
-export function finishSwap(disk: Disk, directory: string, range: SwapRange): void {
+/** All steps behind the decision. */
+function* finishSwap(disk: Disk, directory: string, range: SwapRange): Steps<void> {
   const { baseOffset, endOffset } = range
   const { log } = listLog(disk, directory)
   const old = log.filter(offset => offset >= baseOffset && offset < endOffset)
   for (const path of replacedPaths(directory, range, old)) unlinkIfThere(disk, path)
-  disk.syncDirectory(directory)
+  yield* synced([directory])
   putSwapInPlace(disk, directory, range)
-  disk.syncDirectory(directory)
+  yield* synced([directory])
 }
 
 /**
  * At open: finishes what was decided and drops what was not. Returns how many swaps were finished. Throws as the disk
  * does; nothing may be read then. A decision that a crash made visible without its sync counts: its file was synced.
  */
-export function finishSwaps(disk: Disk, directory: string, names = disk.list(directory)): number {
+export function* finishSwaps(
+  disk: Disk,
+  directory: string,
+  names = disk.list(directory),
+): Steps<number> {
   let finished = 0
   for (const name of names) {
     const found = parseSwapName(name)
@@ -97,8 +102,8 @@ export function finishSwaps(disk: Disk, directory: string, names = disk.list(dir
       continue
     }
     // The rename may be known to this process only: the old files must not go before it is durable.
-    disk.syncDirectory(directory)
-    finishSwap(disk, directory, found)
+    yield* synced([directory])
+    yield* finishSwap(disk, directory, found)
     finished++
   }
   return finished

@@ -28,7 +28,7 @@ export interface Swapped {
   readonly state: LogState
   /** From now on `segment` stands for the `old` ones. */
   segmentsReplaced(old: readonly Segment[], segment: Segment): void
-  syncFailed(error: Error): void
+  roundFailed(error: Error): void
 }
 
 /** Told once: null when the file is in its place. */
@@ -137,7 +137,7 @@ export class Swapper {
     try {
       act()
     } catch (error) {
-      this.#log.syncFailed(error as Error)
+      this.#log.roundFailed(error as Error)
       this.#finish(error as Error)
     }
   }

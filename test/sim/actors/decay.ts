@@ -1,8 +1,8 @@
 /**
- * The disk rots: bits flip in stored records, in what is noted beside them, in journals, while the broker runs and while
- * it is down. Not in what nobody could notice: bytes of a record that this process has looked at are served as they are
- * in the page cache, and a batch's base offset and leader epoch, which its checksum does not cover, are only known to be
- * wrong where offsets are dense.
+ * The disk rots: bits flip in stored records, in what is noted beside them, in journals, while the broker runs and
+ * while it is down. Not in what nobody could notice: bytes of a record that this process has looked at are served as
+ * they are in the page cache, and a batch's base offset and leader epoch, which its checksum does not cover, are only
+ * known to be wrong where offsets are dense.
  */
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import type { Entry, PartitionModel } from '../checker/model.ts'
@@ -110,14 +110,17 @@ export class Decay {
   ): { readonly path: string; readonly position: number } | null {
     const { disk } = this.#sim
     if (!disk.exists(directory)) return null
-    const names = [...disk.directory(directory).names.keys()].filter(name => /^\d{20}\.log$/.test(name))
+    const names = [...disk.directory(directory).names.keys()].filter(name =>
+      /^\d{20}\.log$/.test(name),
+    )
     const name = names.sort().findLast(other => Number(other.slice(0, 20)) <= entry.base)
     if (name === undefined) return null
     const path = `${directory}/${name}`
     let position = 0
     const { bytes } = disk.node(path).cache
     for (const batch of model.rotten.storedIn(bytes, Number(name.slice(0, 20)))) {
-      if (batch.base === entry.base) return batch.bytes.equals(entry.bytes) ? { path, position } : null
+      if (batch.base === entry.base)
+        return batch.bytes.equals(entry.bytes) ? { path, position } : null
       position += batch.bytes.length
     }
     return null

@@ -40,6 +40,8 @@ export class PartitionModel {
   #staged: Entry[] = []
   maybes: Entry[] = []
   readonly rotten = new RottenBatches()
+  /** Largest end that segments alone have proven. */
+  #segmentsProved = 0
   /** Largest flushed end the log ever claimed. */
   proven = 0
   written = 0
@@ -149,6 +151,7 @@ export class PartitionModel {
     }
     this.highWatermark = highWatermark
     this.gapsBelow = log.gapsBelowOffset
+    this.#segmentsProved = Math.max(this.#segmentsProved, log.offsets.recoveryPoint)
     this.proven = Math.max(this.proven, flushedEnd)
     this.#ages.applies(log.config)
     if (logStart !== this.logStart) this.#startsAt(logStart)
@@ -166,6 +169,13 @@ export class PartitionModel {
       this.#byBase.delete(gone.base)
       gone.batch.isLostRightly = true
       if (this.#time !== null) this.#ages.gone(this.name, gone, this.#now, this.#time.isWallSteady)
+    }
+  }
+
+  /** A journal is damaged: what only journals have proven may be gone. */
+  journalRotted(): void {
+    for (const entry of this.entries) {
+      if (entry.last >= this.#segmentsProved) this.rotten.add(entry)
     }
   }
 
@@ -253,6 +263,11 @@ export class PartitionModel {
 
   #mayMiss(from: number, to: number): boolean {
     if (this.maySkip(from, to)) return true
+    // Without marks any hole may be of compaction's making, also one that a crash tore into what was not flushed.
+    if (this.rotten.areMarksRotten && from >= this.proven) {
+      this.rotten.holes.push([from, to])
+      return true
+    }
     return this.rotten.covers(this.goneBetween(from, to), from, to)
   }
 
@@ -283,6 +298,7 @@ export class PartitionModel {
 
   /** Whether compaction may have taken every record of these offsets. */
   maySkip(from: number, to: number): boolean {
+    if (this.rotten.holes.some(hole => hole[0] <= from && to <= hole[1])) return true
     if (to > this.gapsBelow) return false
     return this.goneBetween(from, to).every(entry => this.keys.allMayBeGone(entry))
   }

@@ -17,6 +17,8 @@ export class RottenBatches {
   readonly #byBase = new Map<number, Entry>()
   /** The file of marks was damaged: what was deleted may come back, down to where the log start was noted. */
   areMarksRotten = false
+  /** Offsets [from, to) that went then. */
+  readonly holes: [from: number, to: number][] = []
 
   get isEmpty(): boolean {
     return this.#byBase.size === 0

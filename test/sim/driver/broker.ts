@@ -15,8 +15,8 @@ import type { Connection } from './connection.ts'
 import { type Hosted, specOf } from './hosted.ts'
 import { simulatedTasks, startHousekeeping } from './housekeeping.ts'
 import { replay, startJournal, withJournaled } from './journals.ts'
-import { type Command, type ReadAnswer, SimOwner } from './owner.ts'
 import { type Noted, notedBefore, readNoted } from './noted-ends.ts'
+import { type Command, type ReadAnswer, SimOwner } from './owner.ts'
 import type { Place } from './places.ts'
 import type { Simulation } from './simulation.ts'
 
@@ -66,6 +66,7 @@ export class Broker {
     this.#recovers = !isClean
     try {
       replay(this.#sim, isClean, this.hosted)
+      if (!this.isUnreplayed) this.#sim.decay.isJournalRotten = false
     } catch (error) {
       if (error instanceof CrashError || this.#sim.disk.crashed) return true
       this.#sim.checkOpenError(error as Error)

@@ -5,6 +5,7 @@
  */
 import type { PartitionSpec } from '../../../src/contracts/control.ts'
 import type { LogConfig } from '../../../src/contracts/log-config.ts'
+import type { ClockLook } from '../../../workers/clock-trust.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import { sealedFiles } from '../../../workers/log/open-files.ts'
 import { Admin } from '../actors/admin.ts'
@@ -13,9 +14,9 @@ import { Decay } from '../actors/decay.ts'
 import { Producer } from '../actors/producer.ts'
 import { type Anomaly, demand } from '../checker/anomaly.ts'
 import { finalCheck } from '../checker/final-check.ts'
-import { givenUpAt } from '../checker/reads.ts'
 import { JournalEnd } from '../checker/journal-end.ts'
 import { PartitionModel } from '../checker/model.ts'
+import { givenUpAt } from '../checker/reads.ts'
 import type { NotedBefore } from '../checker/rotten.ts'
 import { UnlinkRule } from '../checker/unlinks.ts'
 import {
@@ -39,6 +40,8 @@ interface HostState {
   readonly configs: LogConfig[]
   /** When the last process was seen alive, on the wall clock. */
   lastSeenWallMs: number | null
+  /** What owner threads of this process know of the clocks. */
+  clockLook: ClockLook | null
   opens: number
 }
 
@@ -88,7 +91,7 @@ export class Simulation {
     })
     this.#journalEnds = this.places.map(() => new JournalEnd(this.disk))
     const configs = this.places.map(() => plan.config)
-    this.host = { isClean: true, configs, opens: 0, lastSeenWallMs: null }
+    this.host = { isClean: true, configs, opens: 0, lastSeenWallMs: null, clockLook: null }
     this.producers = Array.from({ length: plan.producerCount }, (_, i) => new Producer(this, i))
     this.consumers = Array.from({ length: plan.consumerCount }, (_, i) => new Consumer(this, i))
     this.#admin = new Admin(this)
@@ -131,6 +134,8 @@ export class Simulation {
     emptySealedFiles()
     const { isClean } = this.host
     this.host.isClean = false
+    this.host.clockLook = null
+    if (this.decay.isJournalRotten) for (const model of this.models) model.journalRotted()
     this.broker = new Broker(this)
     if (this.broker.boot(isClean)) return
     this.world.count('starts given up')
@@ -246,6 +251,7 @@ export class Simulation {
 
   /** DeleteRecords was answered: its mark must be on the platter. */
   marksBelow(slot: number, offset: number): void {
+    if (this.models[slot]?.rotten.areMarksRotten === true) return
     const directory = directoryOf(this.places[slot] as Place)
     // Without a mark the log starts at its first segment.
     const durable = Math.max(
