@@ -76,8 +76,9 @@ interface Work {
 
 const coldMemoryBytes = 512 * 1024 * 1024
 const looksMs = 500
-/** The product's defaults: a window has about as much work as they let through in its time. */
+/** The default rate. */
 const scrubBytesPerSecond = 32 * 1024 * 1024
+/** Half of the default rate: a task rests for as long as it works. What is left of a pass is waited for. */
 const cleanerBytesPerSecond = 32 * 1024 * 1024
 /** A segment of 16 MiB every 200 ms: far more than five minutes' worth of any log that fits this disk. */
 const retentionCheckMs = 200

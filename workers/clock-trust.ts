@@ -6,8 +6,8 @@
  *                                                      machine slept: no record is deleted by age for ten minutes
  *
  * What it knows is kept outside of the thread: one that takes the place of a dead one goes on with the pause, and
- * notices what moved meanwhile. The pause gives people and NTP time; what comes after it is taken for the truth. It only
- * ever delays: ages are measured on both clocks as well (log/retention.ts), and the size limit goes on working
+ * notices what moved meanwhile. The pause gives people and NTP time; what comes after it is taken for the truth. It
+ * only ever delays: ages are measured on both clocks as well (log/retention.ts), and the size limit goes on working
  * (RELIABILITY 2.4).
  */
 import type { Clock } from '../src/contracts/clock.ts'

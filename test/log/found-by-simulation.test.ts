@@ -351,3 +351,24 @@ test('a log whose first segment went with the power starts where the rest does',
   kit.settle()
   expect(kit.log.offsets.highWatermark).toBe(8)
 })
+
+test('a look-up by time is right whatever bit of the offset index has flipped', () => {
+  const kit = new LogHarness({ segmentBytesMax: 1_500, indexIntervalBytes: 64 }).open()
+  for (let mark = 0; mark < 30; mark++) {
+    kit.append(makeBatch({ mark, timestampMs: 1_000 + mark * 10 }))
+  }
+  expect(kit.closeClean()).toBe(true)
+  const path = kit.path(0, 'index')
+  const whole = kit.disk.bytesOf(path)
+  expect(whole.length).toBeGreaterThan(64)
+  for (let bit = 0; bit < whole.length * 8; bit += 3) {
+    const rotten = Buffer.from(whole)
+    rotten[bit >> 3] ^= 1 << (bit & 7)
+    kit.disk.setBytes(path, rotten)
+    kit.open()
+    for (let mark = 0; mark < 30; mark += 3) {
+      expect(kit.log.findByTime(1_000 + mark * 10)?.baseOffset, `bit ${bit}`).toBe(mark)
+    }
+    expect(kit.closeClean()).toBe(true)
+  }
+})

@@ -152,8 +152,8 @@ export const plants: readonly Plant[] = [
     'unlink-before-log-start',
     'segments are unlinked before the new log start is durable',
     'retention.ts',
-    'if (logStart > offsets.logStart) {\n        this.#parts',
-    'if (logStart > offsets.logStart) {\n        offsets.logStartMoved(logStart)\n        this.sweep()\n        this.#parts',
+    'if (logStart > offsets.logStart) {\n        this.#moveLogStart',
+    'if (logStart > offsets.logStart) {\n        offsets.logStartMoved(logStart)\n        this.sweep()\n        this.#moveLogStart',
   ),
   plant(
     'unflushed-segment-deleted',

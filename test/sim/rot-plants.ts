@@ -42,20 +42,6 @@ export const rotPlants: readonly Plant[] = [
     'bytes.readInt16BE(0) === VERSION && crc32c !== undefined && CHECKED_FROM > 0',
   ),
   plant(
-    'damaged-flushed-ends-believed',
-    'flushed ends are read from a file that fails its checksum',
-    'src/contracts/flushed-ends.ts',
-    'if (!body.startsWith(HEAD) || sum !== checksum(body)) return ends',
-    'if (!body.startsWith(HEAD) || sum === undefined) return ends',
-  ),
-  plant(
-    'damaged-marks-believed',
-    'the log start is read from a file that fails its checksum',
-    'src/contracts/log-marks.ts',
-    'if (match === null || checksum(match[1]) !== match[4]) return null',
-    'if (match === null) return null',
-  ),
-  plant(
     'index-never-to-blame',
     'an index that leads astray makes good records count as lost',
     'workers/log/segment.ts',

@@ -9,7 +9,7 @@ import { pathToFileURL } from 'node:url'
 import type { Broker } from '../../src/broker.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import type { Scenario, TortureRun } from './scenario.ts'
-import { allProducers, manyPartitions, Session } from './session.ts'
+import { allProducers, Session } from './session.ts'
 import { until } from './watch.ts'
 
 /** A fifth death within a minute and the owner's partitions stay offline. */
@@ -30,7 +30,7 @@ async function runWorkers(run: TortureRun): Promise<void> {
   let broker = await launch(run)
   const session = await Session.create(broker.bootstrap, {
     topic: 'workers',
-    ...(run.seed % 2 === 0 ? manyPartitions : { partitionCount: 4 }),
+    partitionCount: 4,
     configs: new Map([['segment.bytes', '131072']]),
     producers: allProducers,
     random,

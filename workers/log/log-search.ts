@@ -62,7 +62,17 @@ function startOfTime(segment: Segment, timestampMs: number, fromOffset: number):
   const { times } = segment.indexes
   // Everything before that entry's batch is older than its timestamp, and that is at most what is looked for.
   const startOffset = times.floorByTime(timestampMs) ? times.foundOffset : segment.baseOffset
-  return segment.positionFor(Math.max(startOffset, fromOffset))
+  return startOf(segment, Math.max(startOffset, fromOffset))
+}
+
+/** Of a batch at or before `offset`. An index that leads to another one is built anew: it is only a cache. */
+function startOf(segment: Segment, offset: number): number {
+  const position = segment.positionFor(offset)
+  if (position === 0) return 0
+  const lastOffset = segment.foundLastOffset
+  const cursor = sharedCursor().start(segment.file(), position, segment.sizeBytes)
+  if (cursor.look() === 'batch' && cursor.lastOffset === lastOffset) return position
+  return segment.distrustIndexes() ? segment.positionFor(offset) : 0
 }
 
 /** Where `findByTime` reads first; null when that is nowhere. Throws as the disk does. */
@@ -98,7 +108,7 @@ export function findMaxTimestamp(
     const isWhole = limit === segment.sizeBytes
     if (isWhole && best !== null && segment.indexes.maxTimestampMs <= bestMs) continue
     const startOffset = Math.max(startOfMax(segment, limit), fromOffset)
-    const cursor = sharedCursor().start(segment.file(), segment.positionFor(startOffset), limit)
+    const cursor = sharedCursor().start(segment.file(), startOf(segment, startOffset), limit)
     const endOffset = endOf(segments, index)
     while (cursor.next() === 'batch' && cursor.baseOffset < endOffset) {
       const offset = wholly ? cursor.baseOffset : cursor.lastOffset
