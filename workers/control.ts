@@ -215,6 +215,10 @@ export class OwnerControlPlane implements OwnerControl {
         metrics.add(Metric.segmentsDeleted, 1)
         metrics.add(Metric.segmentBytesDeleted, bytes)
       },
+      onUnlinkFailed({ name }, { message }) {
+        const msg = `retention cannot unlink, it is tried again later: ${message}`
+        logLine(env.clock, 'error', { partition: name, msg })
+      },
     }
   }
 }

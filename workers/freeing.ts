@@ -26,8 +26,7 @@ let isFreeing = false
 /** A descriptor of the file, to be handed to `freeLater` once its name is gone; -1: it goes at once. */
 export function holdOpen(path: string): number {
   if (waiting.length >= WAITING_MAX) return -1
-  const sizeBytes = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0
-  return sizeBytes < LARGE_BYTES ? -1 : openQuietly(path)
+  return openQuietly(path)
 }
 
 /** As `holdOpen`, without waiting for the disk, and when there is room. */
@@ -37,15 +36,22 @@ export function startHoldingOpen(path: string, done: (fd: number) => void): void
     return
   }
   fs.stat(path, (missing, stat) => {
-    if (missing !== null || stat.size < LARGE_BYTES) done(-1)
-    else fs.open(path, 'r+', (error, fd) => done(error === null ? fd : -1))
+    if (missing !== null || stat.size < LARGE_BYTES) notHeld(done)
+    else fs.open(path, 'r+', (error, fd) => (error === null ? done(fd) : notHeld(done)))
   })
 }
 
-/** -1 when it cannot be opened: no descriptor left, no right to write. */
+/** Nothing comes to `freeLater` that would call the next one who wants to hand a file over. */
+function notHeld(done: (fd: number) => void): void {
+  done(-1)
+  forRoom.shift()?.()
+}
+
+/** -1 when it is small, or cannot be opened: no descriptor left, no right to write. */
 function openQuietly(path: string): number {
   try {
-    return fs.openSync(path, 'r+')
+    const sizeBytes = fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0
+    return sizeBytes < LARGE_BYTES ? -1 : fs.openSync(path, 'r+')
   } catch {
     return -1
   }
@@ -59,8 +65,8 @@ export function freeLater(fd: number): void {
 }
 
 function freeNext(): void {
-  forRoom.shift()?.()
   const fd = waiting.shift()
+  forRoom.shift()?.()
   isFreeing = fd !== undefined
   if (fd === undefined) return
   fs.fstat(fd, (error, stat) => {

@@ -26,6 +26,8 @@ export interface LogPlace {
   readonly directory: string
   readonly topicId: string
   readonly partition: number
+  /** See PartitionSpec. Default 0. */
+  readonly recoveryPoint?: number
 }
 
 export interface JournaledLog {

@@ -53,7 +53,7 @@ export class Journals {
     topics: readonly TopicPlaces[],
     ends: Map<string, FlushedEnd>,
   ): Promise<void> {
-    const places = topics.flatMap(topic => placesOf(this.#options.dataDirectory, topic))
+    const places = topics.flatMap(topic => placesOf(this.#options.dataDirectory, topic, ends))
     const { dataDirectory, tasks, log } = this.#options
     const ownerCount = this.isEnabled ? this.#options.ownerCount : 0
     const input = { dataDirectory, ownerCount, isClean, places }
@@ -118,9 +118,14 @@ export class Journals {
   }
 }
 
-function placesOf(dataDirectory: string, { name, id, partitions }: TopicPlaces): LogPlace[] {
+function placesOf(
+  dataDirectory: string,
+  { name, id, partitions }: TopicPlaces,
+  ends: ReadonlyMap<string, FlushedEnd>,
+): LogPlace[] {
   return Array.from({ length: partitions }, (_, partition) => {
     const directory = join(dataDirectory, partitionDirectoryName(name, partition))
-    return { directory, topicId: id, partition }
+    const recoveryPoint = ends.get(flushedEndKey(id, partition))?.flushedEnd ?? 0
+    return { directory, topicId: id, partition, recoveryPoint }
   })
 }

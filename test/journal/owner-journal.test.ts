@@ -111,3 +111,47 @@ test('a turn that no file could hold leaves the journal as it is', async () => {
   const rounds = readJournals(life.disk, life.paths).map(contents => contents.rounds)
   expect(rounds).toEqual([0, 2])
 })
+
+test('a new thread leaves the files alone until segments hold what they prove', async () => {
+  const life = await begun()
+  for (const slot of [0, 1, 2, 3]) life.append(slot)
+  life.journal.turnEnds(life.logs)
+  life.disk.completeSyncs(1)
+  expect(life.logs[0].offsets).toMatchObject({ flushedEnd: 2, recoveryPoint: 1 })
+  const before = Buffer.concat(life.paths.map(path => life.disk.bytesOf(path)))
+  const isTaking = async (): Promise<boolean> => {
+    life.journal.mode.isOn = true
+    life.journal.turnEnds([])
+    for (let wait = 0; wait < 5; wait++) await Promise.resolve()
+    return life.journal.isTaking
+  }
+  for (const model of life.models) model.flushedEnd = 2
+  // The disk takes its time.
+  life.disk.completeSyncs = () => 0
+  life.restartOwner()
+  expect(await isTaking()).toBe(false)
+  expect(Buffer.concat(life.paths.map(path => life.disk.bytesOf(path)))).toEqual(before)
+  Reflect.deleteProperty(life.disk, 'completeSyncs')
+  while (life.disk.completeSyncs() > 0);
+  expect(await isTaking()).toBe(true)
+})
+
+test('nothing goes into it for a log whose directory a power cut could take away', async () => {
+  const life = new JournalLife(seeded(1), 4)
+  life.start(true)
+  life.journal.mode.isOn = true
+  life.journal.turnEnds([])
+  for (let wait = 0; wait < 5; wait++) await Promise.resolve()
+  expect(life.journal.isTaking).toBe(true)
+  const turn = (): void => {
+    for (const slot of [0, 1, 2, 3]) life.append(slot)
+    life.journal.turnEnds(life.logs)
+    while (life.disk.completeSyncs() > 0);
+  }
+  turn()
+  expect(life.counts.rounds).toBe(0)
+  expect(life.logs[0].offsets).toMatchObject({ flushedEnd: 1, recoveryPoint: 1 })
+  turn()
+  expect(life.counts.rounds).toBe(1)
+  expect(life.logs[0].offsets).toMatchObject({ flushedEnd: 2, recoveryPoint: 1 })
+})

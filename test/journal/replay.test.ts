@@ -38,8 +38,9 @@ function roundOf(round: number, epoch: number, from: number, to: number): Buffer
   return Buffer.concat([head, ...some])
 }
 
-function replay(disk: FaultDisk, ownerCount = 1) {
-  const input = { dataDirectory, ownerCount, isClean: false, places }
+function replay(disk: FaultDisk, ownerCount = 1, recoveryPoint = 0) {
+  const noted = places.map(place => ({ ...place, recoveryPoint }))
+  const input = { dataDirectory, ownerCount, isClean: false, places: noted }
   return runNow(disk, replayJournals(disk, input))
 }
 
@@ -61,6 +62,69 @@ test('rot below the checkpoint does not keep the journal from filling the end of
   disk.setBytes('/data/journal-0-a', roundOf(0, 1, 4, 7))
   replay(disk)
   expect(disk.bytesOf(logPath).subarray(4 * batchBytes)).toEqual(Buffer.concat(batches.slice(4, 7)))
+})
+
+const rotAt = (bytes: Buffer, offset: number): Buffer =>
+  bytes.fill(0xff, offset * batchBytes, offset * batchBytes + 40)
+
+test('nor does rot below the end that was noted, which the journal heals where it can', () => {
+  const disk = directories()
+  const rotten = Buffer.concat(batches.slice(0, 5))
+  for (const offset of [1, 3, 4]) rotAt(rotten, offset)
+  disk.setBytes(logPath, rotten)
+  const rounds = [roundOf(0, 1, 3, 4), roundOf(1, 1, 5, 7)]
+  disk.setBytes('/data/journal-0-a', Buffer.concat(rounds))
+  // Batch 4 is rotten to the end of the file, and no record has it.
+  const { logs } = replay(disk, 1, 5)
+  expect(logs).toEqual([{ directory: '/data/t-0', endOffset: 7 }])
+  const wanted = Buffer.concat(batches.slice(0, 7))
+  for (const offset of [1, 4]) rotAt(wanted, offset)
+  expect(disk.bytesOf(logPath).equals(wanted)).toBe(true)
+})
+
+test('a torn place above the end that was noted ends the log, whatever the journal has behind', () => {
+  const disk = directories()
+  const torn = rotAt(Buffer.concat(batches.slice(0, 5)), 3)
+  disk.setBytes(logPath, torn)
+  disk.setBytes('/data/journal-0-a', roundOf(0, 1, 4, 7))
+  const { logs } = replay(disk, 1, 3)
+  expect(logs).toEqual([{ directory: '/data/t-0', endOffset: 3 }])
+  expect(disk.bytesOf(logPath).equals(torn)).toBe(true)
+})
+
+test('rot to the end of a segment: the journal fills the next one', () => {
+  const disk = directories()
+  disk.setBytes(logPath, rotAt(Buffer.concat(batches.slice(0, 3)), 2))
+  const head = Buffer.alloc(headBytes(1))
+  const where = { segmentBase: 3, position: 0, baseOffset: 3, endOffset: 4 }
+  const records = [{ topicId, partition: 0, ...where, bytes: batchBytes }]
+  const round = { epoch: 1, generation: 0, round: 0, bytes: head.length + batchBytes }
+  encodeHead(head, round, records, [batches[3]])
+  disk.setBytes('/data/journal-0-a', Buffer.concat([head, batches[3]]))
+  const { logs } = replay(disk, 1, 3)
+  expect(logs).toEqual([{ directory: '/data/t-0', endOffset: 4 }])
+  expect(disk.bytesOf('/data/t-0/00000000000000000003.log').equals(batches[3])).toBe(true)
+})
+
+test.each([
+  ['its first segment is there', batchBytes + 20],
+  ['the name of its first segment was not durable', -1],
+])('a log whose marks rotted is filled from where it begins now: %s', (_, bytesLeft) => {
+  const disk = directories()
+  const path = '/data/t-0/00000000000000000003.log'
+  // Below was deleted after the checkpoint at 1; only the marks knew.
+  disk.setBytes('/data/t-0/00000000000000000001.window', Buffer.alloc(0))
+  disk.setBytes('/data/t-0/log-marks', Buffer.from('rot'))
+  const some = batches.slice(3, 6)
+  if (bytesLeft >= 0) disk.setBytes(path, Buffer.concat(some).subarray(0, bytesLeft))
+  const head = Buffer.alloc(headBytes(1))
+  const where = { segmentBase: 3, position: 0, baseOffset: 3, endOffset: 6 }
+  const bytes = some.length * batchBytes
+  const round = { epoch: 1, generation: 0, round: 0, bytes: head.length + bytes }
+  encodeHead(head, round, [{ topicId, partition: 0, ...where, bytes }], some)
+  disk.setBytes('/data/journal-0-a', Buffer.concat([head, ...some]))
+  replay(disk)
+  expect(disk.bytesOf(path).equals(Buffer.concat(some))).toBe(true)
 })
 
 test('an epoch is not used twice, even when the file that knew it lost its beginning', () => {

@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { setTimeout } from 'node:timers/promises'
@@ -83,6 +84,19 @@ test('more large files than descriptors are kept for all go', async () => {
     file(directory, `large-${index}`, 4 * mebibyte + 1),
   )
   expect(await unlink(paths)).toBe(null)
+  expect(readdirSync(directory)).toEqual([])
+})
+
+test('more small files than descriptors are kept go as well, behind large ones', async () => {
+  const directory = await tempDirectory()
+  for (let index = 0; index < 66; index++) {
+    const path = file(directory, `large-${index}`, 0)
+    truncateSync(path, 4 * mebibyte + 1)
+    realDisk.unlink(path)
+  }
+  const names = Array.from({ length: 200 }, (_, index) => `small-${index}`)
+  const small = names.map(name => unlink([file(directory, name, 1)]))
+  expect(await Promise.all(small)).toEqual(names.map(() => null))
   expect(readdirSync(directory)).toEqual([])
 })
 

@@ -85,6 +85,7 @@ export class LogHarness {
   log!: PartitionLog
   advances = 0
   readonly failures: Error[] = []
+  readonly unlinkFailures: Error[] = []
   /** Answers may have gaps: compaction. */
   isGappy = false
   onLost: (range: LostRange) => void = () => {}
@@ -128,6 +129,9 @@ export class LogHarness {
         this.failures.push(error)
       },
       onLost: (_, range) => this.onLost(range),
+      onUnlinkFailed: (_, error) => {
+        this.unlinkFailures.push(error)
+      },
     })
     return this
   }

@@ -273,6 +273,44 @@ describe('rot below the checkpoint', () => {
     expect(kit.read(0, 200).bytes.equals(batches[0])).toBe(true)
   })
 
+  test.each([true, false])(
+    'that a recovery found is not served to readers of what is behind',
+    copyForward => {
+      const { kit, batches } = crashed()
+      const bytes = kit.disk.bytesOf(kit.path(0, 'log'))
+      // By its last offset batch 4 holds all of the log that follows.
+      bytes[startOf(batches, 4) + 24] ^= 1
+      kit.disk.setBytes(kit.path(0, 'log'), bytes)
+      kit.open({ recover: true, copyForward, recoveryPoint: 30 })
+      kit.settle()
+      for (let offset = 15; offset < 30; offset++) {
+        const index = Math.floor(offset / 3)
+        expectSame([kit.read(offset, batches[index].length).bytes], [batches[index]])
+      }
+      expect(readError(kit, 12)).toBe(Errors.CORRUPT_MESSAGE)
+    },
+  )
+
+  test('with damaged marks, rot before a later segment is an error and not a gap, also from then on', () => {
+    const { kit, batches } = crashed({ segmentBytesMax: 600 })
+    const base = 3 * (batches.slice(0, 4).findLastIndex((_, at) => startOf(batches, at) < 600) - 1)
+    const bytes = kit.disk.bytesOf(kit.path(0, 'log'))
+    bytes[startOf(batches, base / 3) + 80] ^= 1
+    kit.disk.setBytes(kit.path(0, 'log'), bytes)
+    kit.disk.setBytes(`${directory}/log-marks`, Buffer.from('nothing of what was written'))
+    for (let times = 0; times < 3; times++) {
+      kit.open({ recover: true })
+      kit.settle()
+      expect(kit.log.offsets.logEnd).toBe(30)
+      expect(readError(kit, base)).toBe(Errors.CORRUPT_MESSAGE)
+      expect(kit.log.lostRanges.ranges).toEqual([{ firstOffset: base, nextOffset: base + 3 }])
+      for (const index of [0, base / 3 + 1, 9]) {
+        expectSame([kit.read(index * 3, batches[index].length).bytes], [batches[index]])
+      }
+      kit.disk.kill()
+    }
+  })
+
   test('a flushed end that the log does not reach: what is missing is lost, not given out again', () => {
     const kit = new LogHarness().open()
     kit.disk.kill()

@@ -193,6 +193,39 @@ test('a region that holds one batch only meets the same errors', () => {
   expectLost(readThrough(kit, batches[0].length), batches, 10, 'one at a time')
 })
 
+test('a region that holds no header sees behind a rotten one', () => {
+  const { kit, batches } = written()
+  const size = batches[0].length
+  for (let byte = 0; byte < BATCH_HEADER_BYTES; byte++) {
+    const undo = flip(kit, 0, (40 * size + byte) * 8 + 6)
+    kit.open()
+    const result = newReadResult()
+    kit.log.read(123, 3, Buffer.alloc(3), result)
+    expect(result, `byte ${byte}`).toMatchObject({ error: Errors.NONE, neededBytes: size })
+    kit.disk.kill()
+    undo()
+  }
+})
+
+test('of two rotten neighbours whose headers still follow one another, nothing before is told as lost', () => {
+  const { kit, batches } = written()
+  const size = batches[0].length
+  for (let byte = 0; byte < BATCH_HEADER_BYTES; byte++) {
+    // What no checksum covers is only known to be wrong by the batches around it.
+    if (byte < 8 || (byte >= 12 && byte < 16)) continue
+    const undo = [40, 41].map(index => flip(kit, 0, (index * size + byte) * 8 + 6))
+    for (const first of [120, 123]) {
+      kit.open()
+      expect(() => kit.read(first, size), `byte ${byte}`).toThrow(`${Errors.CORRUPT_MESSAGE}`)
+      const [{ firstOffset, nextOffset }] = kit.log.lostRanges.ranges
+      expect(firstOffset, `byte ${byte}`).toBeGreaterThanOrEqual(120)
+      expect(nextOffset, `byte ${byte}`).toBe(126)
+      kit.disk.kill()
+    }
+    for (const put of undo.reverse()) put()
+  }
+})
+
 describe('a batch that lies where it does not belong', () => {
   test.each([
     ['of another offset of this log', 30],
@@ -288,6 +321,22 @@ test('a wrong length that leads to the very end, or close to it, hides nothing b
       again.log.close({ clean: false })
     }
   }
+})
+
+test('what a bad batch says of its end is not answered when the next one is too large', () => {
+  const kit = new LogHarness({ segmentBytesMax: 8_000 }).open()
+  kit.append(makeBatch({ records: RECORDS, mark: 0 }))
+  const large = [1, 2].map(mark => makeBatch({ records: RECORDS, valueBytes: 2_000, mark }))
+  for (const batch of large) kit.append(batch)
+  kit.closeClean()
+  expect(kit.log.segments.length).toBe(2)
+  // The last offset delta: the batch seems to hold offset 5.
+  flip(kit, 0, 26 * 8 + 2)
+  kit.open({ recover: false })
+  const result = newReadResult()
+  kit.log.read(5, 1_000, Buffer.alloc(10_000), result)
+  const wanted = { error: Errors.NONE, length: 0, neededBytes: large[0].length, nextOffset: 5 }
+  expect(result).toMatchObject(wanted)
 })
 
 test('an index that rots while the process lives that wrote it costs a walk, no record', () => {

@@ -28,13 +28,6 @@ export const journalPlants: readonly Plant[] = [
     'if (--this.#partsLeft > 0) return',
   ),
   plant(
-    'journal-of-the-dead-reused',
-    'a new owner thread writes over rounds that logs still need',
-    'journal/owner-journal.ts',
-    'this.mode.isOn && this.#isUnneeded()',
-    'this.mode.isOn',
-  ),
-  plant(
     'journal-epoch-kept',
     'rounds of an earlier use continue those of this one',
     'journal/files.ts',
@@ -54,13 +47,6 @@ export const journalPlants: readonly Plant[] = [
     'journal/replay-log.ts',
     'if (!isThere) return false',
     '',
-  ),
-  plant(
-    'replay-skips-a-gap',
-    'a record is written although what lies before it is missing',
-    'journal/replay-log.ts',
-    'if (record === undefined || record.baseOffset > end) return false\n    const from = this.#startIn(record)',
-    'if (record === undefined) return false\n    const from = 0\n    this.#offset = record.baseOffset\n    this.#position = record.position',
   ),
   plant(
     'replay-unsynced',
@@ -89,12 +75,5 @@ export const journalPlants: readonly Plant[] = [
     'log/recovery.ts',
     'isJournaled ? 0 : flushedOffset',
     'flushedOffset',
-  ),
-  plant(
-    'journal-before-the-directory',
-    'records are proven by the journal whose directory a power cut takes away',
-    'log/flush-policy.ts',
-    'this.#isRooted = false',
-    '',
   ),
 ]

@@ -5,7 +5,7 @@ import { runOrders } from './pool.ts'
 import type { SeedResult } from './run-seed.ts'
 
 /** A plant that survives so many seeds is not caught. */
-const seedsMax = 2_000
+const seedsMax = 4_000
 /** Starting seeds lie this far apart. */
 const startDistance = 100_000
 

@@ -237,9 +237,9 @@ export const plants: readonly Plant[] = [
   plant(
     'stale-index-hint',
     'a reader that follows a position of long ago',
-    'log-reader.ts',
-    'if (this.#offsets[slot] !== offset || this.#segments[slot] !== segment) return -1',
-    'if (this.#offsets[slot] === -1 || this.#segments[slot] !== segment) return -1',
+    'read-hints.ts',
+    'const slot = this.#offsets.indexOf(offset)',
+    'const slot = this.#segments.indexOf(segment)',
   ),
   plant(
     'read-above-high-watermark',
@@ -259,7 +259,7 @@ export const plants: readonly Plant[] = [
     'dead-owner-believed',
     'what an owner that died had under a sync counts as on disk once the next sync succeeds',
     'repair.ts',
-    'if (isRewritten) for (const segment of kept) rewriteUnproven(disk, directory, segment)',
+    'if (isRewritten) for (const segment of kept) yield* rewriteUnproven(disk, directory, segment)',
     '',
   ),
   plant(

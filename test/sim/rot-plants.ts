@@ -17,8 +17,8 @@ export const rotPlants: readonly Plant[] = [
     'flushed-end-forgotten',
     'what was noted as flushed is not known to recovery',
     'workers/log/recovery.ts',
-    'this.#rotBelow = Math.max(recoveryPoint, this.#provenEnd, flushedOffset)',
-    'this.#rotBelow = Math.max(0, this.#provenEnd, flushedOffset)',
+    'this.#rotBelow = Math.max(recoveryPoint, this.#provenEnd, flushedOffset, keptBelow)',
+    'this.#rotBelow = Math.max(0, this.#provenEnd, flushedOffset, keptBelow)',
   ),
   plant(
     'rotten-batch-served',

@@ -8,9 +8,11 @@
  *
  * Batches that are there and whole stay; nothing is written but at the place where the valid batches end, or over the
  * same bytes. So a file that compaction or a copy made since is never harmed, and a record that does not continue the
- * log proves nothing: what lies before it was never proven.
+ * log proves nothing: what lies before it was never proven. What is bad below the noted end, and in no journal, is rot:
+ * it is passed by, and does not keep what follows from being filled.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
+import type { LogPlace } from '../../src/contracts/journal.ts'
 import { BatchCursor } from '../log/batch-cursor.ts'
 import {
   codedError,
@@ -24,7 +26,7 @@ import { removeFlushIdle } from '../log/flush-idle.ts'
 import { scanStart } from '../log/index-seed.ts'
 import { readMarks } from '../log/marks.ts'
 import { gapsBelow } from '../log/recovery.ts'
-import { continues, scanSegment } from '../log/scan-segment.ts'
+import { continues, findGoodBehind, scanSegment } from '../log/scan-segment.ts'
 import { type Steps, synced } from '../log/steps.ts'
 import { finishSwaps } from '../log/swap.ts'
 import type { FoundRecord } from './read-journal.ts'
@@ -42,12 +44,12 @@ export interface ReplayedLog {
  */
 export function* replayLog(
   disk: Disk,
-  directory: string,
+  { directory, recoveryPoint = 0 }: Pick<LogPlace, 'directory' | 'recoveryPoint'>,
   records: readonly FoundRecord[],
   isProof = true,
 ): Steps<ReplayedLog> {
   yield* finishSwaps(disk, directory)
-  const replay = new LogReplay(disk, directory, standing(records))
+  const replay = new LogReplay(disk, directory, standing(records), recoveryPoint)
   try {
     replay.fill()
     if (isProof) yield* replay.prove()
@@ -75,6 +77,8 @@ class LogReplay {
   readonly #gapsBelow: number
   /** Everything below is proven by the log itself. */
   readonly #provenEnd: number
+  /** Everything below was proven once, by the log or by a journal. */
+  readonly #rotBelow: number
   readonly #bases: number[]
   readonly #open = new Map<number, DiskFile>()
   readonly #dirty = new Set<DiskFile>()
@@ -82,13 +86,18 @@ class LogReplay {
   #base = -1
   #position = 0
   #offset: number
-  /** Up to here its checkpoint, or records without a gap behind it, prove the log. */
+  /** Up to here what was noted, or records without a gap behind it, prove the log. */
   #journaledEnd = 0
   #writtenBytes = 0
   /** Of the records: those before it end below the log's. */
   #next = 0
 
-  constructor(disk: Disk, directory: string, records: readonly FoundRecord[]) {
+  constructor(
+    disk: Disk,
+    directory: string,
+    records: readonly FoundRecord[],
+    recoveryPoint: number,
+  ) {
     this.#disk = disk
     this.#directory = directory
     this.#records = records
@@ -98,7 +107,9 @@ class LogReplay {
     this.#bases = log
     this.#gapsBelow = gapsBelow(marks)
     this.#provenEnd = window.at(-1) ?? 0
+    this.#rotBelow = Math.max(this.#provenEnd, recoveryPoint)
     this.#offset = Math.max(this.#provenEnd, logStart)
+    if (typeof marks === 'string') this.#offset = this.#firstKnown()
     const first = log.findLast(base => base <= this.#offset)
     if (first === undefined) return
     this.#base = first
@@ -108,13 +119,27 @@ class LogReplay {
     this.#passProven()
   }
 
+  /**
+   * Nothing says where the log starts, and segments beyond what is proven may have been deleted: it starts with the
+   * first that is there, or that a journal has from its beginning. That one was deleted, too, or its name was not
+   * durable yet.
+   */
+  #firstKnown(): number {
+    const begins = this.#bases.slice(0, 1)
+    for (const { segmentBase, baseOffset } of this.#records) {
+      if (segmentBase === baseOffset) begins.push(baseOffset)
+    }
+    const first = begins.length === 0 ? 0 : Math.min(...begins)
+    return Math.max(this.#offset, first)
+  }
+
   fill(): void {
     do this.#walk()
-    while (this.#write())
+    while (this.#write() || this.#passRot())
   }
 
   *prove(): Steps<void> {
-    this.#journaledEnd = this.#provenEnd
+    this.#journaledEnd = this.#rotBelow
     for (const record of this.#records) {
       const isProven = this.#rewrite(record) && record.baseOffset <= this.#journaledEnd
       if (isProven) this.#journaledEnd = Math.max(this.#journaledEnd, record.endOffset)
@@ -205,6 +230,32 @@ class LogReplay {
     this.#walkSegment(record.endOffset)
     if (this.#offset >= record.endOffset) return true
     throw codedError('EIO', `${file.path} does not hold what was written to it`)
+  }
+
+  /**
+   * Nobody has what the log held here: on to the nearest of the next good batch, the next record and the next segment.
+   * False when there is none that was proven.
+   */
+  #passRot(): boolean {
+    if (this.#base < 0 || this.#offset >= this.#rotBelow) return false
+    const file = this.#file(this.#base)
+    const next = this.#bases.find(base => base > this.#base) ?? Number.POSITIVE_INFINITY
+    const end = Math.min(next, this.#rotBelow + 1)
+    const good = findGoodBehind(file, this.#position, file.sizeBytes(), this.#offset, end)
+    const record = this.#records.find(({ baseOffset }) => baseOffset > this.#offset)
+    const isHere = record?.segmentBase === this.#base && record.position > this.#position
+    const isNew = record?.position === 0 && record.segmentBase === record.baseOffset
+    const filled = (isHere || isNew) && record.baseOffset < end ? record : undefined
+    const offset = Math.min(good?.baseOffset ?? next, filled?.baseOffset ?? next)
+    if (offset > this.#rotBelow) return false
+    if (offset === good?.baseOffset) this.#position = good.position
+    else if (offset === filled?.baseOffset) this.#position = filled.position
+    else {
+      this.#base = next
+      this.#position = 0
+    }
+    this.#offset = offset
+    return true
   }
 
   /** Where in the record's batches the one at the end of the log begins; -1 when none does. */

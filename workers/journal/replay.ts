@@ -78,7 +78,7 @@ class Replay implements JournalReplay {
     try {
       const isThere = this.#disk.exists(directory)
       if (!isThere || !isDirectoryOf(this.#disk, directory, topicId)) return
-      const steps = replayLog(this.#disk, directory, records.all())
+      const steps = replayLog(this.#disk, place, records.all())
       const { endOffset, writtenBytes } = yield* steps
       this.writtenBytes += writtenBytes
       this.logs.push({ directory, endOffset })
@@ -103,7 +103,7 @@ export function* replayOne(disk: Disk, paths: readonly string[], place: LogPlace
       })
     }
     if (found.length === 0) return 0
-    return (yield* replayLog(disk, place.directory, found, false)).writtenBytes
+    return (yield* replayLog(disk, place, found, false)).writtenBytes
   } finally {
     for (const { file } of journals) file.close()
   }

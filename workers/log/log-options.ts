@@ -24,4 +24,6 @@ export interface OpenLogOptions {
   onSegmentRolled?(log: PartitionLog): void
   /** A segment below the log start was removed. */
   onSegmentRemoved?(log: PartitionLog, bytes: number): void
+  /** Files below the log start could not be unlinked: the next pass of retention tries again. */
+  onUnlinkFailed?(log: PartitionLog, error: Error): void
 }

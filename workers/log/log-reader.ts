@@ -19,6 +19,7 @@ import type { LostRange, Quarantine } from './quarantine.ts'
 import { ReadHints } from './read-hints.ts'
 import {
   fits,
+  isNext,
   isWell,
   lastOffsetAt,
   plausible,
@@ -183,7 +184,9 @@ export class LogReader {
         if (base >= span.limitOffset) return this.#ended(segment, position + at)
         if (!fits(base, span)) return this.#fail(segment, position + at, into)
         const bytes = batchBytesAt(region, at)
-        if (at === 0 || at + bytes <= got || bytes > usable) {
+        // Rotten, as is known: its length is not asked for again.
+        if (this.#log.lostRanges.rangeAt(base) !== null) badAt = at
+        else if (at === 0 || at + bytes <= got || bytes > usable) {
           takeBatches(region.subarray(at, got), left - at, span, maxBytes, into)
           into.start = at
           if (into.length === 0 || this.#isChecked(segment, position, region, into)) return true
@@ -225,14 +228,16 @@ export class LogReader {
     const { checked } = segment
     if (!checked.has(position + start, position + start + length)) {
       let at = start
+      // What a bad batch says of its offsets is not believed.
+      into.nextOffset = this.#span.fetchOffset
       while (at < start + length) {
         const bytes = batchBytesAt(region, at)
         const isSeen = checked.has(position + at, position + at + bytes)
         if (!isSeen && !isWell(region, at, bytes, this.#span.gapsBelowOffset)) break
+        into.nextOffset = lastOffsetAt(region, at) + 1
         at += bytes
       }
       checked.add(position + start, position + at)
-      if (at < start + length) into.nextOffset = baseOffsetAt(region, at)
       into.length = at - start
       if (at === start) return false
     }
@@ -301,14 +306,20 @@ export class LogReader {
     const span = this.#span
     const got = readFully(segment.file(), header, position)
     if (got < BATCH_HEADER_BYTES || !plausible(header, 0, limit - position)) return -1
+    const base = baseOffsetAt(header, 0)
+    const last = lastOffsetAt(header, 0)
+    // Rot in front of the wanted batch must not hide it.
+    if (!isNext(base, last, span)) return -1
     const bytes = batchBytesAt(header, 0)
-    if (lastOffsetAt(header, 0) < span.fetchOffset) {
-      span.expectedBase = lastOffsetAt(header, 0) + 1
+    if (last < span.fetchOffset) {
+      span.expectedBase = last + 1
       span.expectedLast = -1
       span.previousBytes = bytes
       return bytes
     }
-    if (fits(baseOffsetAt(header, 0), span)) into.neededBytes = bytes
+    // Rotten, as is known: its length is not asked for again.
+    if (this.#log.lostRanges.rangeAt(base) !== null) return -1
+    if (fits(base, span)) into.neededBytes = bytes
     else this.#fail(segment, position, into)
     return 0
   }
@@ -317,10 +328,12 @@ export class LogReader {
 /** Read beyond `maxBytes` for the batches in front of the wanted one: an index interval and some. */
 const SKIP_BYTES = 8192
 
-/** Base offset of the batch at `position`, if it is not well; -1 when it is. */
+/** Base offset of the batch at `position`, which was skipped as the next one, if it is not well; -1 when it is. */
 function badBatchAt(segment: Segment, position: number, limit: number): number {
   const cursor = new BatchCursor(64 * 1024).start(segment.file(), position, limit)
-  return cursor.look() === 'batch' && cursor.crcMatches() ? -1 : cursor.baseOffset
+  // A cursor is stricter than a walk, and tells nothing of what it refuses.
+  if (cursor.look() !== 'batch') return baseOffsetAt(cursor.bytes, cursor.headerAt)
+  return cursor.crcMatches() ? -1 : cursor.baseOffset
 }
 
 /** Base offset of the first valid batch at or behind `position` and above `above`; `endOffset` when there is none. */

@@ -310,19 +310,28 @@ function noteProof(
   copyForward: boolean,
 ): Segment[] {
   const unsynced: Segment[] = []
-  for (const { unprovenOffset, unprovenPosition, validBytes, baseOffset } of kept) {
+  for (const verdict of kept) {
+    const { unprovenOffset, unprovenPosition, validBytes, baseOffset } = verdict
     if (unprovenPosition === validBytes) continue
     const name = copyForward ? unprovenOffset : baseOffset
     const segment = segments.find(other => other.baseOffset === name)!
-    if (copyForward) {
-      segment.checked.add(0, validBytes - unprovenPosition)
-      continue
-    }
-    segment.checked.add(unprovenPosition, validBytes)
+    noteChecked(segment, verdict, copyForward ? unprovenPosition : 0)
+    if (copyForward) continue
     segment.syncedBytes = unprovenPosition
     unsynced.push(segment)
   }
   return unsynced
+}
+
+/** All that was not proven but what is rotten: readers of what is behind must not be served that. */
+function noteChecked(segment: Segment, verdict: SegmentVerdict, origin: number): void {
+  const { unprovenPosition, validBytes, rotten } = verdict
+  let start = unprovenPosition
+  for (const { startPosition, endPosition } of rotten) {
+    if (startPosition > start) segment.checked.add(start - origin, startPosition - origin)
+    start = Math.max(start, endPosition)
+  }
+  if (validBytes > start) segment.checked.add(start - origin, validBytes - origin)
 }
 
 /** Where the batches below `offset` end, which is not before those of `from` that are synced. */

@@ -48,7 +48,7 @@ export function plausible(bytes: Uint8Array, at: number, left: number): boolean 
 }
 
 /** Whether a batch with this base offset is the next one of the log, as far as that is known. */
-function isNext(base: number, last: number, span: Span): boolean {
+export function isNext(base: number, last: number, span: Span): boolean {
   if (span.expectedLast >= 0) return last === span.expectedLast
   if (span.expectedBase < 0 || base === span.expectedBase) return true
   return base > span.expectedBase && base <= span.gapsBelowOffset

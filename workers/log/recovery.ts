@@ -82,7 +82,9 @@ class LogRecovery {
     this.#gapsBelow = gapsBelow(marks)
     const { flushedOffset, recoveryPoint, isJournaled = false } = input
     this.#provenEnd = Math.max(this.#listing.window.at(-1) ?? 0, isJournaled ? 0 : flushedOffset)
-    this.#rotBelow = Math.max(recoveryPoint, this.#provenEnd, flushedOffset)
+    // A segment that may come after a gap is never left out: what is bad before it is not cut, or would be a gap, too.
+    const keptBelow = this.#listing.log.findLast(base => base <= this.#gapsBelow) ?? 0
+    this.#rotBelow = Math.max(recoveryPoint, this.#provenEnd, flushedOffset, keptBelow)
     const logStart = typeof marks === 'string' ? 0 : marks.logStart
     this.#endMin = Math.max(this.#rotBelow, logStart)
   }

@@ -92,7 +92,8 @@ export class Retention {
   /** Not the log's any more; their files are there until `#unlink` is through. */
   #doomed: Segment[] = []
   #isUnlinking = false
-  #unlinkFailure: Error | null = null
+  /** What failed is tried again by the next pass, and not before. */
+  #hasUnlinkFailed = false
   readonly #settling: (() => void)[] = []
 
   constructor(log: PartitionLog, options: OpenLogOptions, parts: RetentionParts) {
@@ -107,14 +108,12 @@ export class Retention {
 
   /**
    * One look at the log. What is to go leaves in the background; true when `sweep` shall be called soon for the rest.
-   * Throws as the disk does, or did since the last pass.
+   * Throws as the disk does; of unlinks that fail `onUnlinkFailed` tells.
    */
   pass(isClockTrusted: boolean): boolean {
     const { offsets, state, config } = this.#log
     if (state === 'offline') return false
-    const failure = this.#unlinkFailure
-    this.#unlinkFailure = null
-    if (failure !== null) throw failure
+    this.#hasUnlinkFailed = false
     this.#maybeRoll(isClockTrusted)
     if (config.cleanupDelete) {
       const logStart = this.#plan(isClockTrusted)
@@ -259,6 +258,7 @@ export class Retention {
   sweep(): boolean {
     if (this.#log.state === 'offline') return false
     if (this.#isUnlinking) return true
+    if (this.#hasUnlinkFailed) return false
     const isMore = this.#doom()
     if (this.#doomed.length > 0) this.#unlink()
     return isMore
@@ -295,9 +295,9 @@ export class Retention {
     ])
     this.#isUnlinking = true
     env.disk.startUnlink(paths, failure => {
-      // The next pass tells, and the sweep after it tries again.
-      this.#unlinkFailure = failure
+      this.#hasUnlinkFailed = failure !== null
       if (failure === null) this.#doomed = []
+      else this.#events.onUnlinkFailed?.(this.#log, failure)
       env.disk.startSyncDirectory(spec.directory, error => {
         this.#isUnlinking = false
         if (error !== null) this.#log.roundFailed(error)

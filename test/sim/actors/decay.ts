@@ -4,6 +4,7 @@
  * they are in the page cache, and a batch's base offset and leader epoch, which its checksum does not cover, are only
  * known to be wrong where offsets are dense.
  */
+import { decodeMarks } from '../../../src/contracts/log-marks.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import type { Entry, PartitionModel } from '../checker/model.ts'
 import { dataDirectory, directoryOf } from '../driver/places.ts'
@@ -127,10 +128,14 @@ export class Decay {
   }
 
   #strikeMarks(): boolean {
-    const { places, models } = this.#sim
+    const { places, models, disk } = this.#sim
     const place = this.#random.pick(places)
-    if (!this.#strikeFile(`${directoryOf(place)}/log-marks`)) return false
-    ;(models[place.slot] as PartitionModel).rotten.areMarksRotten = true
+    const path = `${directoryOf(place)}/log-marks`
+    const said = disk.exists(path) ? decodeMarks(disk.node(path).cache.bytes) : null
+    if (!this.#strikeFile(path)) return false
+    const { rotten } = models[place.slot] as PartitionModel
+    rotten.areMarksRotten = true
+    rotten.markedStart = Math.max(rotten.markedStart, said?.logStart ?? 0)
     return true
   }
 

@@ -74,7 +74,7 @@ export class PartitionModel {
 
   staged(base: number, last: number, bytes: Buffer, batch: SentBatch): void {
     const entry = { base, last, bytes, batch }
-    const before = this.#staged.at(-1) ?? this.entries.at(-1)
+    const before = this.#staged.at(-1)
     const expected = before === undefined ? this.written : before.last + 1
     demand(base === expected, 'gap', () => `${this.name}: staged at ${base}, not ${expected}`)
     this.#staged.push(entry)
@@ -210,6 +210,8 @@ export class PartitionModel {
     const { logEnd } = log.offsets
     const { name } = this
     const required = Math.min(this.required, this.rotten.mayEndAt(noted.flushedEnd))
+    // Nobody knows any more what was deleted above.
+    if (this.rotten.areMarksRotten) this.logStart = Math.min(this.logStart, logEnd)
     this.#checkStart(log, noted)
     const logStart = this.#startOf(log)
     demand(logEnd >= required, 'lost-write', () => {
@@ -227,9 +229,9 @@ export class PartitionModel {
     this.gapsBelow = log.gapsBelowOffset
     for (const batch of stored) {
       if (batch.last < logStart) continue
-      if (batch.base > expected) {
-        found.push(...this.goneBetween(expected, batch.base))
-        if (this.#mayMiss(expected, batch.base)) expected = batch.base
+      if (batch.base > expected && this.#mayMiss(expected, batch.base)) {
+        found.push(...this.rotten.outsideHoles(this.goneBetween(expected, batch.base), logStart))
+        expected = batch.base
       }
       const isFirst = found.length === 0 && batch.base < logStart
       demand(batch.base === expected || isFirst, 'gap', () => {
@@ -239,7 +241,9 @@ export class PartitionModel {
       expected = batch.last + 1
     }
     const isWhole = expected === logEnd || this.#mayMiss(expected, logEnd)
-    if (expected < logEnd) found.push(...this.goneBetween(expected, logEnd))
+    if (expected < logEnd) {
+      found.push(...this.rotten.outsideHoles(this.goneBetween(expected, logEnd), logStart))
+    }
     demand(isWhole, 'gap', () => `${name}: batches to ${expected}, log end ${logEnd}`)
     // Rot was taken for a torn end.
     this.proven = Math.min(this.proven, logEnd)
@@ -263,12 +267,8 @@ export class PartitionModel {
 
   #mayMiss(from: number, to: number): boolean {
     if (this.maySkip(from, to)) return true
-    // Without marks any hole may be of compaction's making, also one that a crash tore into what was not flushed.
-    if (this.rotten.areMarksRotten && from >= this.proven) {
-      this.rotten.holes.push([from, to])
-      return true
-    }
-    return this.rotten.covers(this.goneBetween(from, to), from, to)
+    const tolerated = to <= this.gapsBelow ? this.required : Number.POSITIVE_INFINITY
+    return this.rotten.mayMiss(this.goneBetween(from, to), from, to, tolerated)
   }
 
   /** Which of the batches that were ever put at this offset it is. */
@@ -298,7 +298,7 @@ export class PartitionModel {
 
   /** Whether compaction may have taken every record of these offsets. */
   maySkip(from: number, to: number): boolean {
-    if (this.rotten.holes.some(hole => hole[0] <= from && to <= hole[1])) return true
+    if (this.rotten.isHole(from, to)) return true
     if (to > this.gapsBelow) return false
     return this.goneBetween(from, to).every(entry => this.keys.allMayBeGone(entry))
   }
@@ -373,16 +373,17 @@ export function checkProducers(
     if (batch.producerId < 0) continue
     const before = lastOf.get(batch.producerId)
     lastOf.set(batch.producerId, entry)
-    if (before !== undefined) checkNeighbours(name, before.batch, entry)
+    if (before !== undefined) checkNeighbours(name, before, entry, rotten)
   }
 }
 
-function checkNeighbours(name: string, before: SentBatch, { batch, base }: Entry): void {
-  demand(batch.number > before.number, 'int-nonmonotonic-send', () => {
-    return `${name}: batch ${describe(batch)} at ${base} comes after ${describe(before)}`
+function checkNeighbours(name: string, before: Entry, entry: Entry, rotten: RottenBatches): void {
+  const [{ batch: previous, last }, { batch, base }] = [before, entry]
+  demand(batch.number > previous.number, 'int-nonmonotonic-send', () => {
+    return `${name}: batch ${describe(batch)} at ${base} comes after ${describe(previous)}`
   })
-  if (batch.epoch !== before.epoch) return
-  const next = (before.baseSequence + before.records.length) % 2 ** 31
+  if (batch.epoch !== previous.epoch || rotten.hasHole(last + 1, base)) return
+  const next = (previous.baseSequence + previous.records.length) % 2 ** 31
   demand(batch.baseSequence === next, 'int-send-skip', () => {
     return `${name}: batch ${describe(batch)} at ${base} has sequence ${batch.baseSequence}, not ${next}`
   })

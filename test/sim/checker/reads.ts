@@ -73,9 +73,14 @@ function checkReadError(
     return
   }
   if (error === Errors.CORRUPT_MESSAGE && givenUpAt(log, offset) !== null) return
-  if (error === Errors.CORRUPT_MESSAGE && !model.rotten.isEmpty) {
+  const mayBeLost = !model.rotten.isEmpty || model.rotten.holes.length > 0
+  if (error === Errors.CORRUPT_MESSAGE && mayBeLost) {
     const lost = model.goneBetween(offset, nextOffset)
-    const areRotten = lost.every(entry => model.rotten.has(entry) || entry.last < model.logStart)
+    const areRotten = lost.every(entry => {
+      const { base, last } = entry
+      const isGone = model.rotten.has(entry) || model.rotten.isHole(base, last + 1)
+      return isGone || last < model.logStart
+    })
     demand(nextOffset > offset && areRotten, 'lost-write', () => {
       return `${name}: offsets ${offset} to ${nextOffset} are told as lost, and did not rot`
     })

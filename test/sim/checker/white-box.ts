@@ -120,6 +120,8 @@ export function storedIn(
     for (const batch of rotten.storedIn(disk.node(path).cache.bytes, baseOffset)) {
       if (batch.base >= end) break
       if (batch.last < logStart) continue
+      const isTold = log.lostRanges.rangeAt(batch.base) !== null
+      if (isTold && rotten.areMarksRotten && !rotten.isAt(batch.base)) continue
       found.push({ ...batch, bytes: Buffer.from(batch.bytes) })
     }
   }

@@ -146,6 +146,7 @@ export class Broker {
         journal,
         onAdvance: this.#advanced,
         onFailure: this.#failed,
+        onUnlinkFailed: (_, error) => this.#sim.checkOwnError(error),
       })
       if (disk.crashed) return
       if (spec.copyForward) journal?.forget(spec.slot)

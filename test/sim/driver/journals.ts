@@ -50,7 +50,8 @@ export function replay(
     isClean,
     places: places.map(place => {
       const { partition, slot } = place
-      return { directory: directoryOf(place), topicId: topicIdOf(slot), partition }
+      const { recoveryPoint } = all.find(hosted => hosted.place === place) as Replayed
+      return { directory: directoryOf(place), topicId: topicIdOf(slot), partition, recoveryPoint }
     }),
   })
   const { rounds, writtenBytes, logs, failed } = runNow(disk, steps)

@@ -232,8 +232,9 @@ export class Simulation {
     })
     const place = this.places[slot] as Place
     const directory = directoryOf(place)
-    const marked = durableLogStart(this.disk, directory)
     const model = this.models[slot]!
+    const marked = Math.max(durableLogStart(this.disk, directory), model.rotten.markedStart)
+    model.rotten.torn(log, model)
     model.reopened(log, storedIn(this.disk, directory, log, model.rotten), marked, noted)
     this.#ends[slot]?.reset()
     this.#journalEnds[slot]?.reset()
