@@ -130,7 +130,7 @@ describe('the work of a task is thrown away, and its files,', () => {
     const kit = filled()
     kit.afterTask = () => {
       kit.logs.length = 0
-      kit.log.delete()
+      void kit.log.delete()
     }
     await kit.compact()
     expect(kit.passes).toEqual([])
