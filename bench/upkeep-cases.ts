@@ -145,7 +145,8 @@ const cases: Readonly<Record<string, Case>> = {
     work: {
       name: 'bytes scrubbed',
       soFar: server => readCounter(server, 'odradek_scrubbed_bytes_total'),
-      perSecondMin: 4e6,
+      // What the producer itself appends, 5 MB a second, may be scrubbed in a quiet window, too.
+      perSecondMin: 13e6,
     },
   },
   compaction: {
