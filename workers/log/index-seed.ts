@@ -32,14 +32,9 @@ export function seedIndexes(
   into: SegmentIndexes,
 ): { readonly position: number; readonly offset: number } | null {
   try {
-    const entries = disk.readFile(logFilePath(directory, baseOffset, 'index'))
-    const relativeMax = belowOffset - 1 - baseOffset
-    const count = countBelow(entries, offsetEntries, relativeMax)
-    if (count <= 0) return null
-    const at = (count - 1) * OFFSET_ENTRY_BYTES
-    const lastRelative = entries.readInt32BE(at)
-    const position = entries.readInt32BE(at + 4)
-    if (position < SKIPPED_BYTES_MIN) return null
+    const last = lastBelow(disk, directory, baseOffset, belowOffset)
+    if (last === null || last.position < SKIPPED_BYTES_MIN) return null
+    const { entries, lastRelative, position } = last
     const times = disk.readFile(logFilePath(directory, baseOffset, 'timeindex'))
     const timeCount = countBelow(times, timeEntries, lastRelative)
     const lastOffset = baseOffset + lastRelative
@@ -47,11 +42,7 @@ export function seedIndexes(
     const offset = timeCount < 0 ? -1 : baseOffsetOf(disk, path, position, lastOffset)
     if (offset < baseOffset) return null
     const timeBytes = times.subarray(0, timeCount * TIME_ENTRY_BYTES)
-    replaceFile(
-      disk,
-      temporaryPath(directory, baseOffset, 'index'),
-      entries.subarray(0, at + OFFSET_ENTRY_BYTES),
-    )
+    replaceFile(disk, temporaryPath(directory, baseOffset, 'index'), entries)
     replaceFile(disk, temporaryPath(directory, baseOffset, 'timeindex'), timeBytes)
     if (into.load(Number.MAX_SAFE_INTEGER)) return { position, offset }
   } catch {
@@ -72,18 +63,31 @@ export function scanStart(
   belowOffset: number,
 ): { readonly position: number; readonly offset: number } | null {
   try {
-    const entries = disk.readFile(logFilePath(directory, baseOffset, 'index'))
-    const count = countBelow(entries, offsetEntries, belowOffset - 1 - baseOffset)
-    if (count <= 0) return null
-    const at = (count - 1) * OFFSET_ENTRY_BYTES
-    const position = entries.readInt32BE(at + 4)
+    const last = lastBelow(disk, directory, baseOffset, belowOffset)
+    if (last === null) return null
+    const { lastRelative, position } = last
     const path = logFilePath(directory, baseOffset, 'log')
-    const offset = baseOffsetOf(disk, path, position, baseOffset + entries.readInt32BE(at))
+    const offset = baseOffsetOf(disk, path, position, baseOffset + lastRelative)
     return offset < baseOffset ? null : { position, offset }
   } catch {
     // The walk meets a disk that cannot read, and says so.
     return null
   }
+}
+
+/** The entries of the offset index below, and what the last one says; null without any. Throws as the disk does. */
+function lastBelow(
+  disk: Disk,
+  directory: string,
+  baseOffset: number,
+  belowOffset: number,
+): { readonly entries: Buffer; readonly lastRelative: number; readonly position: number } | null {
+  const all = disk.readFile(logFilePath(directory, baseOffset, 'index'))
+  const count = countBelow(all, offsetEntries, belowOffset - 1 - baseOffset)
+  if (count <= 0) return null
+  const entries = all.subarray(0, count * OFFSET_ENTRY_BYTES)
+  const at = entries.length - OFFSET_ENTRY_BYTES
+  return { entries, lastRelative: entries.readInt32BE(at), position: entries.readInt32BE(at + 4) }
 }
 
 /** Where an entry has its offset, and its other key: both rise from one entry to the next. */
