@@ -266,9 +266,10 @@ export class PartitionModel {
   }
 
   #mayMiss(from: number, to: number): boolean {
-    if (this.maySkip(from, to)) return true
     const tolerated = to <= this.gapsBelow ? this.required : Number.POSITIVE_INFINITY
-    return this.rotten.mayMiss(this.goneBetween(from, to), from, to, tolerated)
+    // Asked first: of what a crash tore, some compaction might have taken; a reader may be told that it is lost.
+    const isRotten = this.rotten.mayMiss(this.goneBetween(from, to), from, to, tolerated)
+    return isRotten || this.maySkip(from, to)
   }
 
   /** Which of the batches that were ever put at this offset it is. */
