@@ -6,6 +6,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AdminService } from './admin/admin-service.ts'
+import { LogDirectory } from './admin/log-directory.ts'
 import { apiRows } from './apis/index.ts'
 import { systemClock } from './clock.ts'
 import { type BrokerConfig, loadConfig } from './config/config.ts'
@@ -294,6 +295,7 @@ async function assemble(
     advertised,
     topics,
     admin,
+    logDirectory: new LogDirectory(directory.path, host.owners),
     producerIds,
     offsets: dispatcher.offsets,
     metrics,

@@ -1,5 +1,6 @@
 /** Everything a request handler or an HTTP route may use. Built once by broker.ts; dispatcher thread. Types only. */
 import type { AdminService } from './admin/admin-service.ts'
+import type { LogDirectory } from './admin/log-directory.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { ThreadMetrics } from './metrics.ts'
@@ -16,6 +17,7 @@ export interface Services {
   readonly advertised: { readonly host: string; readonly port: number }
   readonly topics: TopicRegistry
   readonly admin: AdminService
+  readonly logDirectory: LogDirectory
   readonly producerIds: ProducerIds
   readonly offsets: OffsetTable
   readonly metrics: ThreadMetrics

@@ -1,4 +1,5 @@
 /** The API table: one row per API, the single source of what ApiVersions advertises. Dispatcher thread. */
+import { createAcls, deleteAcls, describeAcls } from './acls.ts'
 import { alterConfigs } from './alter-configs.ts'
 import type { ApiRow } from './api-row.ts'
 import { makeApiVersions } from './api-versions.ts'
@@ -8,12 +9,14 @@ import { deleteRecords } from './delete-records.ts'
 import { deleteTopics } from './delete-topics.ts'
 import { describeCluster } from './describe-cluster.ts'
 import { describeConfigs } from './describe-configs.ts'
+import { describeLogDirs } from './describe-log-dirs.ts'
 import { fetch } from './fetch.ts'
 import { findCoordinator } from './find-coordinator.ts'
 import { incrementalAlterConfigs } from './incremental-alter-configs.ts'
 import { initProducerId } from './init-producer-id.ts'
 import { listOffsets } from './list-offsets.ts'
 import { metadata } from './metadata.ts'
+import { offsetForLeaderEpoch } from './offset-for-leader-epoch.ts'
 import { produce } from './produce.ts'
 
 /** Rows differ in their message types; the table is only ever used with the codec of the same row. */
@@ -29,8 +32,13 @@ export function apiRows(): readonly ApiRow[] {
     deleteTopics,
     deleteRecords,
     initProducerId,
+    offsetForLeaderEpoch,
+    describeAcls,
+    createAcls,
+    deleteAcls,
     describeConfigs,
     alterConfigs,
+    describeLogDirs,
     createPartitions,
     incrementalAlterConfigs,
     describeCluster,

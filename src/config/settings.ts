@@ -3,6 +3,7 @@
  * commented config/odradek.yaml and docs/configuration.md are derived from it. Topic configs that have a broker-wide
  * default come in from topic-config-table.ts under Kafka's broker key. No state.
  */
+import { groupSettings } from './group-settings.ts'
 import {
   boolean,
   type EndpointKind,
@@ -15,7 +16,14 @@ import {
 } from './kinds.ts'
 import { topicConfigTable } from './topic-config-table.ts'
 
-export type Section = 'listeners' | 'storage' | 'threads' | 'limits' | 'topics' | 'operation'
+export type Section =
+  | 'listeners'
+  | 'storage'
+  | 'threads'
+  | 'limits'
+  | 'topics'
+  | 'groups'
+  | 'operation'
 
 export interface Setting {
   readonly key: string
@@ -384,5 +392,6 @@ export const settings: readonly Setting[] = [
   ...limits,
   ...topics,
   ...topicDefaultSettings,
+  ...groupSettings,
   ...operation,
 ]
