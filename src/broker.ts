@@ -11,30 +11,25 @@ import { apiRows } from './apis/index.ts'
 import { systemClock } from './clock.ts'
 import { type BrokerConfig, loadConfig } from './config/config.ts'
 import { type Adopt, DataDirectory } from './data-directory.ts'
-import {
-  DescriptorBudget,
-  descriptorLimit,
-  openDescriptors,
-  sealedFilesPerOwner,
-} from './descriptors.ts'
-import { Dispatcher } from './dispatcher.ts'
+import { DescriptorBudget, descriptorLimit, openDescriptors } from './descriptors.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { FetchSessions } from './fetching/fetch-session.ts'
+import { type GroupsPart, startGroups } from './groups-part.ts'
 import type { HttpListener } from './http/server.ts'
 import { startHttpPart } from './http-part.ts'
 import { createLogger, type Logger } from './log.ts'
-import { Metric, ThreadMetrics } from './metrics.ts'
+import { Metric } from './metrics.ts'
 import { ApiTable } from './net/api-table.ts'
 import { probeDirectRead, type ReadPath } from './net/arena-socket.ts'
 import { bindPort } from './net/bind-port.ts'
 import { Listener } from './net/kafka-listener.ts'
-import { OffsetTable } from './partitions/offset-table.ts'
 import type { OwnerThreadOptions } from './partitions/owner.ts'
-import { OwnerTasks } from './partitions/owner-tasks.ts'
-import { ThreadedPartitionHost } from './partitions/partition-host.ts'
-import { RecoveryCheckpoint } from './partitions/recovery-checkpoint.ts'
-import { type Progress, RecoveryScans } from './partitions/recovery-scans.ts'
+import type { ThreadedPartitionHost } from './partitions/partition-host.ts'
+import type { Progress } from './partitions/recovery-scans.ts'
 import { Watchdog } from './partitions/watchdog.ts'
 import type { Services } from './services.ts'
-import { TaskPool } from './task-pool.ts'
+import type { TaskPool } from './task-pool.ts'
+import { startThreads, type Threads } from './threads-part.ts'
 import { ProducerIds } from './topics/producer-ids.ts'
 import { TopicRegistry } from './topics/topic-registry.ts'
 import { FileTopicStore } from './topics/topic-store.ts'
@@ -135,6 +130,7 @@ export interface Parts {
   readonly host: ThreadedPartitionHost
   readonly tasks: TaskPool
   readonly services: Services
+  readonly groupsPart: GroupsPart
   readonly listener: Listener
   readonly descriptors: DescriptorBudget
   readonly timers: NodeJS.Timeout[]
@@ -200,62 +196,6 @@ export async function startBrokerWith(
   }
 }
 
-interface Threads {
-  readonly dispatcher: Dispatcher
-  readonly host: ThreadedPartitionHost
-  readonly tasks: TaskPool
-  readonly metrics: ThreadMetrics
-  readonly metricsMemory: SharedArrayBuffer
-}
-
-/** Shared memory, the dispatcher and the owner threads; nothing is opened yet. */
-function startThreads(
-  config: BrokerConfig,
-  hooks: BrokerHooks,
-  log: Logger,
-  dataDirectory: string,
-): Threads {
-  const metricsMemory = new SharedArrayBuffer(ThreadMetrics.bytesFor(config.workers + 1))
-  const metrics = new ThreadMetrics(metricsMemory, 0)
-  const offsetTable = new SharedArrayBuffer(OffsetTable.bytesFor(config.partitionsMax, 1))
-  const offsets = new OffsetTable(offsetTable, config.partitionsMax, 1)
-  const dispatcher = new Dispatcher({
-    index: 0,
-    requestArenaBytes: config.requestArenaBytes,
-    responseArenaBytes: config.responseArenaBytes,
-    offsets,
-    metrics,
-    clock: systemClock,
-  })
-  const tasks = new TaskPool()
-  const host = new ThreadedPartitionHost({
-    dataDirectory,
-    ownerCount: config.workers,
-    memory: {
-      requestArena: dispatcher.requests.sab,
-      responseArena: dispatcher.responses.arena.sab,
-      dispatcherDoorbells: dispatcher.doorbells,
-      dispatcherIndex: 0,
-      offsetTable,
-      partitionsMax: config.partitionsMax,
-      metrics: metricsMemory,
-      settings: { ...config.housekeeping, dataDirectory },
-      sealedFilesMax: sealedFilesPerOwner(descriptorLimit(), config.workers),
-    },
-    dispatcher,
-    metrics,
-    clock: systemClock,
-    log,
-    tasks: new OwnerTasks(tasks),
-    scans: new RecoveryScans(tasks, progress => hooks.onProgress?.(progress)),
-    checkpoint: new RecoveryCheckpoint(dataDirectory),
-    ownerThreads: hooks.ownerThreads,
-    retryMs: hooks.retryMs,
-  })
-  dispatcher.start()
-  return { dispatcher, host, tasks, metrics, metricsMemory }
-}
-
 /** Opens all logs and then the Kafka port. */
 async function assemble(
   config: BrokerConfig,
@@ -281,6 +221,14 @@ async function assemble(
   await host.prepare(await directory.takeCleanMark())
   await admin.start()
   host.opened()
+  const groupsPart = await startGroups({
+    config,
+    dispatcher,
+    topics,
+    admin,
+    log,
+    onProgress: progress => hooks.onProgress?.(progress),
+  })
   const descriptors = new DescriptorBudget({
     limit: descriptorLimit(),
     open: openDescriptors(),
@@ -297,6 +245,9 @@ async function assemble(
     admin,
     logDirectory: new LogDirectory(directory.path, host.owners),
     producerIds,
+    fetchSessions: new FetchSessions(systemClock, config.fetchSessionsMax),
+    groups: groupsPart.groups,
+    committed: groupsPart.committed,
     offsets: dispatcher.offsets,
     metrics,
     dispatcher,
@@ -311,6 +262,7 @@ async function assemble(
     host,
     tasks,
     services,
+    groupsPart,
     listener: null as unknown as Listener,
     descriptors,
     timers: [],
@@ -379,12 +331,14 @@ function startTimers(parts: Parts): void {
 }
 
 async function closeParts(parts: Parts): Promise<void> {
-  const { directory, dispatcher, hooks, host, listener, tasks, timers } = parts
+  const { directory, dispatcher, groupsPart, hooks, host, listener, tasks, timers } = parts
   parts.serving = false
   for (const timer of timers) clearInterval(timer)
   parts.watchdog.stop()
   await parts.http?.close()
+  groupsPart.stopServing()
   await listener.close(drainMs)
+  await groupsPart.close()
   await host.saveCheckpoint().catch(() => {})
   const clean = await host.close()
   dispatcher.close()

@@ -3,6 +3,9 @@ import type { AdminService } from './admin/admin-service.ts'
 import type { LogDirectory } from './admin/log-directory.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { FetchSessions } from './fetching/fetch-session.ts'
+import type { CommittedOffsets } from './groups/committed-offsets.ts'
+import type { GroupCoordinator } from './groups/coordinator.ts'
 import type { ThreadMetrics } from './metrics.ts'
 import type { OffsetTable } from './partitions/offset-table.ts'
 import type { TaskPool } from './task-pool.ts'
@@ -19,6 +22,9 @@ export interface Services {
   readonly admin: AdminService
   readonly logDirectory: LogDirectory
   readonly producerIds: ProducerIds
+  readonly fetchSessions: FetchSessions
+  readonly groups: GroupCoordinator
+  readonly committed: CommittedOffsets
   readonly offsets: OffsetTable
   readonly metrics: ThreadMetrics
   readonly dispatcher: Dispatcher

@@ -16,6 +16,9 @@ import { incrementalAlterConfigs } from './incremental-alter-configs.ts'
 import { initProducerId } from './init-producer-id.ts'
 import { listOffsets } from './list-offsets.ts'
 import { metadata } from './metadata.ts'
+import { offsetCommit } from './offset-commit.ts'
+import { offsetDelete } from './offset-delete.ts'
+import { offsetFetch } from './offset-fetch.ts'
 import { offsetForLeaderEpoch } from './offset-for-leader-epoch.ts'
 import { produce } from './produce.ts'
 
@@ -26,6 +29,9 @@ export function apiRows(): readonly ApiRow[] {
     fetch,
     listOffsets,
     metadata,
+    offsetCommit,
+    offsetFetch,
+    offsetDelete,
     findCoordinator,
     makeApiVersions(() => rows),
     createTopics,

@@ -7,9 +7,11 @@
  * The next fetch is on its way while the reader works on the last one. Errors that may pass are tried again for as long
  * as the stream is open, with new metadata; the others end it.
  */
+
 import { Errors, KafkaError } from '../protocol/errors.ts'
+import { type FetchRequest, fetchRequestFor, fetchTopic } from '../protocol/fetch-request.ts'
 import { Fetch } from '../protocol/messages/fetch.ts'
-import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
+import type { ResponseOf } from '../protocol/schema.ts'
 import { type Cluster, canRetry, isUnknownTopic, sleep, topicError } from './cluster.ts'
 import type { Connection } from './connection.ts'
 import { earliestTimestamp, latestTimestamp, listOffsets } from './list-offsets.ts'
@@ -116,33 +118,13 @@ export class Fetcher {
     }
   }
 
-  #request(readers: readonly PartitionReader[]): RequestOf<typeof Fetch> {
-    const { maxWaitMs, minBytes, maxBytes } = this.#options
-    return {
-      clusterId: null,
-      replicaId: -1,
-      maxWaitMs,
-      minBytes,
+  #request(readers: readonly PartitionReader[]): FetchRequest {
+    const wishes = readers.map(({ index, fetchOffset, maxBytes }) => ({
+      partition: index,
+      fetchOffset,
       maxBytes,
-      isolationLevel: 0,
-      sessionId: 0,
-      sessionEpoch: -1,
-      topics: [
-        {
-          topic: this.#stream.topic,
-          partitions: readers.map(reader => ({
-            partition: reader.index,
-            currentLeaderEpoch: -1,
-            fetchOffset: reader.fetchOffset,
-            lastFetchedEpoch: -1,
-            logStartOffset: -1,
-            partitionMaxBytes: reader.maxBytes,
-          })),
-        },
-      ],
-      forgottenTopicsData: [],
-      rackId: '',
-    }
+    }))
+    return fetchRequestFor(this.#options, [fetchTopic(this.#stream.topic, wishes)])
   }
 
   async #take(readers: readonly PartitionReader[], answer: ResponseOf<typeof Fetch>) {

@@ -48,6 +48,8 @@ export interface BrokerConfig {
   readonly responseArenaBytes: number
   readonly socketRequestBytesMax: number
   readonly fetchBytesMax: number
+  /** 0: none. */
+  readonly fetchSessionsMax: number
   readonly connectionsMax: number
   readonly connectionsIdleMs: number
   readonly connectionRequestsMax: number
@@ -121,6 +123,7 @@ function assemble(
     responseArenaBytes: number('response.arena.bytes'),
     socketRequestBytesMax: number('socket.request.max.bytes'),
     fetchBytesMax: number('fetch.max.bytes'),
+    fetchSessionsMax: number('max.incremental.fetch.session.cache.slots'),
     connectionsMax: number('max.connections'),
     connectionsIdleMs: number('connections.max.idle.ms'),
     connectionRequestsMax: number('connection.requests.max'),
@@ -190,7 +193,10 @@ function checkTogether(config: BrokerConfig, raw: ReadonlyMap<string, RawValue>)
   const lag = 'log.cleaner.max.compaction.lag.ms'
   order('log.cleaner.min.compaction.lag.ms', minCompactionLagMs, lag, maxCompactionLagMs)
   const { sessionTimeoutMsMin, sessionTimeoutMsMax } = config.groups
-  const [shortest, longest] = ['group.min.session.timeout.ms', 'group.max.session.timeout.ms'] as const
+  const [shortest, longest] = [
+    'group.min.session.timeout.ms',
+    'group.max.session.timeout.ms',
+  ] as const
   order(shortest, sessionTimeoutMsMin, longest, sessionTimeoutMsMax)
   order('num.partitions', config.numPartitions, 'max.partitions', config.partitionsMax)
 }

@@ -39,6 +39,20 @@ const sessions: Setting[] = [
     doc: 'Members of one group.',
   }),
   row({
+    key: 'group.member.max.bytes',
+    kind: int(1024, 4 * MIB),
+    default: MIB,
+    kafkaDefault: null,
+    doc: 'What one member of a group may bring along: its metadata, its assignment.',
+  }),
+  row({
+    key: 'groups.max.bytes',
+    kind: int(MIB, 1024 * MIB),
+    default: 128 * MIB,
+    kafkaDefault: null,
+    doc: 'Metadata and assignments of all members of all groups together.',
+  }),
+  row({
     key: 'max.groups',
     kind: int(1, 1_000_000),
     default: 1000,
@@ -110,6 +124,8 @@ export interface GroupConfig {
   readonly initialRebalanceDelayMs: number
   readonly membersMax: number
   readonly groupsMax: number
+  readonly memberBytesMax: number
+  readonly groupsBytesMax: number
   readonly offsetsPartitions: number
   readonly offsetsSegmentBytes: number
   readonly offsetsRetentionMs: number
@@ -128,6 +144,8 @@ export function groupConfig(values: ReadonlyMap<string, Value>): GroupConfig {
     initialRebalanceDelayMs: number('group.initial.rebalance.delay.ms'),
     membersMax: number('group.max.size'),
     groupsMax: number('max.groups'),
+    memberBytesMax: number('group.member.max.bytes'),
+    groupsBytesMax: number('groups.max.bytes'),
     offsetsPartitions: number('offsets.topic.num.partitions'),
     offsetsSegmentBytes: number('offsets.topic.segment.bytes'),
     offsetsRetentionMs: number('offsets.retention.minutes') * 60_000,

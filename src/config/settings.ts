@@ -262,6 +262,14 @@ const limits: Setting[] = [
     doc: 'Most record bytes in one fetch response, whatever the client asks for. A first batch above it is still sent.',
   },
   {
+    key: 'max.incremental.fetch.session.cache.slots',
+    section: 'limits',
+    kind: int(0, 100_000),
+    default: 1000,
+    effect: acts,
+    doc: 'Most fetch sessions (KIP-227): consumers of many partitions name only what changed. Others fetch without one.',
+  },
+  {
     key: 'max.connections',
     section: 'limits',
     kind: int(1),

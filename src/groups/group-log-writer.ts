@@ -12,7 +12,7 @@
 import { unavailableCode } from '../apis/partition-errors.ts'
 import type { Dispatcher, Flushable, ReplySink } from '../dispatcher.ts'
 import type { DurableWaiter } from '../fetching/purgatory.ts'
-import { emptyOffsetView } from '../partitions/offset-table.ts'
+import { emptyOffsetView, PartitionState } from '../partitions/offset-table.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { encodeBatch, type RecordToEncode } from '../protocol/encode-batch.ts'
 import { Errors } from '../protocol/errors.ts'
@@ -35,19 +35,37 @@ export interface WriterOptions {
   readonly partition: Partition
   /** End of the log when it was read. */
   readonly logEnd: number
-  /** Largest batch, all included. */
-  readonly batchBytesMax: number
+  /** Largest batch now, all included. */
+  readonly batchBytesMax: () => number
   readonly timeoutMs: number
 }
 
 /** What one call of `save` wants written. */
-interface Change {
+class Change {
   readonly records: readonly RecordToEncode[]
   readonly bytes: number
   readonly deadlineMs: number
   readonly onDurable: () => void
-  /** The caller's promise; further calls change nothing. */
-  readonly answer: (errorCode: number) => void
+  readonly result = Promise.withResolvers<number>()
+  isAnswered = false
+
+  constructor(
+    records: readonly RecordToEncode[],
+    bytes: number,
+    deadlineMs: number,
+    onDurable: () => void,
+  ) {
+    this.records = records
+    this.bytes = bytes
+    this.deadlineMs = deadlineMs
+    this.onDurable = onDurable
+  }
+
+  /** Only the first answer counts. */
+  answer(errorCode: number): void {
+    this.isAnswered = true
+    this.result.resolve(errorCode)
+  }
 }
 
 type State =
@@ -88,19 +106,20 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
    * much is waiting).
    */
   save(records: readonly RecordToEncode[], onDurable: () => void): Promise<number> {
-    const { dispatcher, partition, batchBytesMax, timeoutMs } = this.#options
+    const { dispatcher, partition, timeoutMs } = this.#options
     const bytes = records.reduce((sum, record) => sum + bytesOf(record), 0)
-    if (bytes > batchBytesMax - BATCH_HEADER_BYTES) return done(Errors.MESSAGE_TOO_LARGE)
+    if (bytes > this.#options.batchBytesMax() - BATCH_HEADER_BYTES)
+      return done(Errors.MESSAGE_TOO_LARGE)
     const { state } = partition
     if (state === 'offline' || state === 'closed') return done(unavailableCode(partition))
     if (this.#queueBytes + bytes > queueBytesMax) return done(Errors.NOT_ENOUGH_REPLICAS)
-    const { promise, resolve } = Promise.withResolvers<number>()
     const deadlineMs = dispatcher.clock.monotonicMs() + timeoutMs
-    this.#queue.push({ records, bytes, deadlineMs, onDurable, answer: resolve })
+    const change = new Change(records, bytes, deadlineMs, onDurable)
+    this.#queue.push(change)
     this.#queueBytes += bytes
     this.#maybeTime()
     if (this.#state === 'idle') this.#beDue()
-    return promise
+    return change.result.promise
   }
 
   /** Resolves when nothing waits and nothing is under way, or after `graceMs`. */
@@ -140,18 +159,14 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
   }
 
   #write(): void {
-    const { dispatcher, partition, batchBytesMax } = this.#options
+    const { dispatcher, partition } = this.#options
     if (partition.state !== 'online') {
       if (partition.state !== 'opening') this.#refuseQueue()
       if (this.#queue.length > 0) this.#later(() => this.flush())
       else this.#beIdle()
       return
     }
-    let bytes = BATCH_HEADER_BYTES
-    let count = 0
-    while (count < this.#queue.length && bytes + this.#queue[count].bytes <= batchBytesMax) {
-      bytes += this.#queue[count++].bytes
-    }
+    const count = this.#batchCount()
     if (count === 0) {
       this.#beIdle()
       return
@@ -169,6 +184,20 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
     this.#state = 'appending'
     const arenaOffset = block.arenaOffset + block.fill - batch.length
     dispatcher.append(partition, block, arenaOffset, batch.length, apiVersion, this, 0)
+  }
+
+  /** Changes that make the next batch. */
+  #batchCount(): number {
+    const bytesMax = this.#options.batchBytesMax()
+    let bytes = BATCH_HEADER_BYTES
+    let count = 0
+    for (const change of this.#queue) {
+      bytes += change.bytes
+      // One that became too large meanwhile is the owner's to refuse.
+      if (count > 0 && bytes > bytesMax) break
+      count++
+    }
+    return count
   }
 
   #awaitFlush(): void {
@@ -195,9 +224,10 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
     const { dispatcher, partition } = this.#options
     const { slot, generation, state } = partition
     this.#state = 'doubtful'
+    const isKnown = state === 'online' && dispatcher.offsets.read(slot, generation, view)
     if (state === 'closed') {
       this.#lost(unavailableCode(partition))
-    } else if (state === 'online' && dispatcher.offsets.read(slot, generation, view)) {
+    } else if (isKnown && view.state !== PartitionState.offline) {
       if (view.logEnd >= this.#batchEnd) this.#awaitFlush()
       else this.#lost(errorCode)
     } else {
@@ -243,8 +273,9 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
 
   /** One timer for all who wait: when it fires the oldest are answered, the others need another one. */
   #maybeTime(): void {
-    const oldest = this.#batch[0] ?? this.#queue[0]
-    if (this.#isTimed || oldest === undefined) return
+    if (this.#isTimed) return
+    const oldest = this.#batch.find(change => !change.isAnswered) ?? this.#queue[0]
+    if (oldest === undefined) return
     this.#isTimed = true
     const { clock } = this.#options.dispatcher
     clock.after(Math.max(1, oldest.deadlineMs - clock.monotonicMs()), () => {
@@ -253,3 +284,21 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
       this.#maybeTime()
     })
   }
+
+  /** Those in the queue are not written; what is under way may still become durable. */
+  #expire(nowMs: number): void {
+    const isLate = (change: Change): boolean => change.deadlineMs <= nowMs
+    for (const change of this.#batch) if (isLate(change)) change.answer(Errors.REQUEST_TIMED_OUT)
+    while (this.#queue.length > 0 && isLate(this.#queue[0])) {
+      const change = this.#queue.shift() as Change
+      this.#queueBytes -= change.bytes
+      change.answer(Errors.REQUEST_TIMED_OUT)
+    }
+  }
+}
+
+const done = (errorCode: number): Promise<number> => Promise.resolve(errorCode)
+
+function bytesOf({ key, value }: RecordToEncode): number {
+  return recordOverheadBytes + (key?.length ?? 0) + (value?.length ?? 0)
+}

@@ -17,7 +17,6 @@ import {
   array,
   between,
   bytes,
-  int16,
   int32,
   int64,
   nullableString,

@@ -88,6 +88,13 @@ export interface GroupGate {
     groupInstanceId: string | null,
     generation: number,
   ): number
+  /** Ids of all groups the coordinator has. */
+  ids(): Iterable<string>
+  /**
+   * May offsets of this group be taken away now? NONE, or NON_EMPTY_GROUP: it has members of which nobody knows what they
+   * read, because their protocol is not the consumers'.
+   */
+  removeOffsetsError(groupId: string): number
   /** A live member reads this topic. */
   isSubscribed(groupId: string, topic: string): boolean
   /** No member is in the group, or it does not exist. */

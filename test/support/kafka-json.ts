@@ -47,7 +47,7 @@ export const servedVersions = new Map<string, readonly [min: number, max: number
   ['DescribeCluster', [0, 1]],
   ['DescribeConfigs', [0, 4]],
   ['DescribeLogDirs', [0, 4]],
-  ['Fetch', [4, 12]],
+  ['Fetch', [4, 17]],
   ['FindCoordinator', [0, 6]],
   ['IncrementalAlterConfigs', [0, 1]],
   ['InitProducerId', [0, 5]],
