@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import { AdminService } from './admin/admin-service.ts'
 import { LogDirectory } from './admin/log-directory.ts'
 import { apiRows } from './apis/index.ts'
+import type { ThreadedBroker } from './broker-thread/threaded-broker.ts'
 import { systemClock } from './clock.ts'
 import { type BrokerConfig, loadConfig } from './config/config.ts'
 import { type Adopt, DataDirectory } from './data-directory.ts'
@@ -53,6 +54,22 @@ export interface BrokerOptions {
   /** Default `warn`. */
   readonly logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly onProgress?: (progress: Progress) => void
+  /** True: the broker gets a thread of its own, so that a busy program does not stall it. */
+  readonly thread?: boolean
+}
+
+/** A broker in this process, on whatever thread. */
+export interface RunningBroker extends AsyncDisposable {
+  /** `host:port` for `bootstrap.servers`. */
+  readonly bootstrap: string
+  /** Base URL of the HTTP listener; null when there is none. */
+  readonly httpUrl: string | null
+  readonly dataDirectory: string
+  /** Owner threads. */
+  readonly workers: number
+  readonly startedInMs: number
+  /** Stops accepting, answers what is under way, flushes and closes every log, marks the directory clean. */
+  close(): Promise<void>
 }
 
 /** @internal what only the process entry and tests give */
@@ -76,13 +93,10 @@ export interface BrokerHooks {
 }
 
 /** A running broker. `await using broker = await startBroker()` closes it at the end of the block. */
-export class Broker {
-  /** `host:port` for `bootstrap.servers`. */
+export class Broker implements RunningBroker {
   readonly bootstrap: string
-  /** Base URL of the HTTP listener; null when there is none. */
   readonly httpUrl: string | null
   readonly dataDirectory: string
-  /** Owner threads. */
   readonly workers: number
   readonly startedInMs: number
   readonly #parts: Parts
@@ -99,7 +113,6 @@ export class Broker {
     this.#parts = parts
   }
 
-  /** Stops accepting, answers what is under way, flushes and closes every log, marks the directory clean. */
   close(): Promise<void> {
     this.#closing ??= closeParts(this.#parts)
     return this.#closing
@@ -140,10 +153,19 @@ export interface Parts {
 }
 
 /**
- * Starts a broker in this process.
+ * Starts a broker in this process: on this thread, or with `thread` on one of its own.
  * @throws an Error whose message names the culprit and the cure: bad setting, port in use, directory locked, ...
  */
-export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
+export function startBroker(
+  options: BrokerOptions & { readonly thread: true },
+): Promise<ThreadedBroker>
+export function startBroker(options?: BrokerOptions & { readonly thread?: false }): Promise<Broker>
+export function startBroker(options?: BrokerOptions): Promise<RunningBroker>
+export async function startBroker(options: BrokerOptions = {}): Promise<RunningBroker> {
+  if (options.thread === true) {
+    const { startThreadedBroker } = await import('./broker-thread/threaded-broker.ts')
+    return startThreadedBroker(options)
+  }
   const temporaryDirectory =
     options.dataDirectory === undefined ? await mkdtemp(join(tmpdir(), 'odradek-')) : undefined
   const config = loadConfig({

@@ -9,7 +9,7 @@ import type { Dispatcher } from './dispatcher.ts'
 import { CommittedOffsets } from './groups/committed-offsets.ts'
 import { GroupCoordinator } from './groups/coordinator.ts'
 import { GroupLog } from './groups/group-log.ts'
-import type { LoadedGroups, OffsetRow } from './groups/types.ts'
+import type { GroupStore, LoadedGroups, OffsetRow } from './groups/types.ts'
 import type { Logger } from './log.ts'
 import type { Progress } from './partitions/recovery-scans.ts'
 import type { TopicRegistry } from './topics/topic-registry.ts'
@@ -18,6 +18,7 @@ import type { TopicRegistry } from './topics/topic-registry.ts'
 const drainMs = 5000
 
 export interface GroupsPart {
+  readonly store: GroupStore
   readonly groups: GroupCoordinator
   readonly committed: CommittedOffsets
   /** Members that wait are sent away; before connections are closed. */
@@ -65,6 +66,7 @@ export async function startGroups(options: GroupsPartOptions): Promise<GroupsPar
   admin.onDeleted = name => committed.topicDeleted(name)
   committed.start()
   return {
+    store,
     groups,
     committed,
     stopServing: () => groups.close(),

@@ -74,7 +74,7 @@ const offsets: Setting[] = [
   }),
   row({
     key: 'offsets.topic.segment.bytes',
-    kind: int(MIB, 1024 * MIB),
+    kind: int(64 * 1024, 1024 * MIB),
     default: 8 * MIB,
     kafkaDefault: '104857600',
     doc:

@@ -10,6 +10,7 @@ import type { GroupConfig } from '../config/group-settings.ts'
 import type { Clock } from '../contracts/clock.ts'
 import { Errors } from '../protocol/errors.ts'
 import { isExpired, retentionOf } from './offset-expiry.ts'
+import { OffsetMap, type OffsetsByPartition, type OffsetsByTopic } from './offset-map.ts'
 import type { CommittedOffset, GroupGate, GroupStore, LoadedGroups, OffsetRow } from './types.ts'
 
 /** What a committed offset takes in memory beside its text, about. */
@@ -18,9 +19,6 @@ const offsetBytes = 200
 const sliceOffsets = 20_000
 /** Clocks that part by more than this between two looks say nothing about ages. */
 const clockDriftMsMax = 60_000
-
-export type OffsetsByPartition = ReadonlyMap<number, CommittedOffset>
-export type OffsetsByTopic = ReadonlyMap<string, OffsetsByPartition>
 
 /** Who commits, as the request says. */
 export interface Committer {
@@ -42,13 +40,11 @@ export interface CommittedOffsetsOptions {
   readonly onWarning: (message: string) => void
 }
 
-const noOffsets: OffsetsByTopic = new Map()
-
 export class CommittedOffsets {
   readonly #options: CommittedOffsetsOptions
-  readonly #groups = new Map<string, Map<string, Map<number, CommittedOffset>>>()
-  /** Changes of a group on their way to the store. */
-  readonly #pending = new Map<string, number>()
+  readonly #offsets = new OffsetMap()
+  /** The last change of a group that is on its way to the store. */
+  readonly #pending = new Map<string, Promise<number>>()
   #bytes = 0
   #cancelTimer: () => void = () => {}
   /** Both clocks at the last look for expired offsets. */
@@ -90,20 +86,20 @@ export class CommittedOffsets {
 
   /** Whether any offset is committed. */
   has(groupId: string): boolean {
-    return this.#groups.has(groupId)
+    return this.#offsets.has(groupId)
   }
 
   /** Groups with committed offsets, those that nobody ever joined included. */
   groupIds(): IterableIterator<string> {
-    return this.#groups.keys()
+    return this.#offsets.groups.keys()
   }
 
   get(groupId: string, topic: string, partition: number): CommittedOffset | undefined {
-    return this.#groups.get(groupId)?.get(topic)?.get(partition)
+    return this.#offsets.get(groupId, topic, partition)
   }
 
   all(groupId: string): OffsetsByTopic {
-    return this.#groups.get(groupId) ?? noOffsets
+    return this.#offsets.all(groupId)
   }
 
   /** Whether the group's offsets can be told now: NONE or the code of the answer. */
@@ -160,10 +156,17 @@ export class CommittedOffsets {
 
   /** The topic is gone, and with it all that was committed of it. What cannot be written now is found at the next start. */
   topicDeleted(topic: string): void {
-    for (const [groupId, topics] of this.#groups) {
-      const partitions = topics.get(topic)
+    const forget = (groupId: string): void => {
+      const partitions = this.#offsets.all(groupId).get(topic)
       if (partitions !== undefined) void this.#save(groupId, tombstones(topic, partitions))
     }
+    // Commits that are on their way were there first: they go when they have arrived.
+    for (const [groupId, last] of this.#pending) {
+      void last.then(() => {
+        if (!this.#options.hasTopic(topic)) forget(groupId)
+      })
+    }
+    for (const groupId of this.#offsets.groups.keys()) forget(groupId)
   }
 
   /** The store has written these rows: from now on they are what groups are answered. */
@@ -176,7 +179,7 @@ export class CommittedOffsets {
     if (!this.#areClocksTrusted()) return
     const { groups } = this.#options
     let looked = 0
-    for (const groupId of new Set([...this.#groups.keys(), ...groups.ids()])) {
+    for (const groupId of new Set([...this.#offsets.groups.keys(), ...groups.ids()])) {
       if (this.#isClosed) return
       looked += this.#expireGroup(groupId)
       if (looked < sliceOffsets) continue
@@ -237,7 +240,7 @@ export class CommittedOffsets {
       : this.#simpleError(who)
     if (refusal !== Errors.NONE) return refusal
     const isNewGroup = !this.has(groupId) && !groups.has(groupId)
-    if (isNewGroup && this.#groups.size >= config.groupsMax) return Errors.GROUP_MAX_SIZE_REACHED
+    if (isNewGroup && this.#offsets.size >= config.groupsMax) return Errors.GROUP_MAX_SIZE_REACHED
     if (this.#bytes < config.offsetsBytesMax) return Errors.NONE
     const isKnown = rows.every(
       ({ topic, partition }) => this.get(groupId, topic, partition) !== undefined,
@@ -253,29 +256,18 @@ export class CommittedOffsets {
   }
 
   async #save(groupId: string, rows: readonly OffsetRow[]): Promise<number> {
-    this.#pending.set(groupId, (this.#pending.get(groupId) ?? 0) + 1)
-    const error = await this.#options.store.saveOffsets(groupId, rows)
-    const left = (this.#pending.get(groupId) as number) - 1
-    if (left > 0) this.#pending.set(groupId, left)
-    else this.#pending.delete(groupId)
+    const saving = this.#options.store.saveOffsets(groupId, rows)
+    this.#pending.set(groupId, saving)
+    const error = await saving
+    if (this.#pending.get(groupId) === saving) this.#pending.delete(groupId)
     return error
   }
 
   #put(groupId: string, topic: string, partition: number, offset: CommittedOffset | null): void {
-    const topics = this.#groups.get(groupId) ?? new Map<string, Map<number, CommittedOffset>>()
-    const partitions = topics.get(topic) ?? new Map<number, CommittedOffset>()
-    const before = partitions.get(partition)
+    const before = this.#offsets.get(groupId, topic, partition)
     if (before !== undefined) this.#bytes -= bytesOf(before)
-    if (offset !== null) {
-      this.#bytes += bytesOf(offset)
-      partitions.set(partition, offset)
-      topics.set(topic, partitions)
-      this.#groups.set(groupId, topics)
-      return
-    }
-    partitions.delete(partition)
-    if (partitions.size === 0) topics.delete(topic)
-    if (topics.size === 0) this.#groups.delete(groupId)
+    if (offset !== null) this.#bytes += bytesOf(offset)
+    this.#offsets.put(groupId, topic, partition, offset)
   }
 }
 

@@ -22,7 +22,8 @@ import { batches, type LogRecord, records } from '../protocol/records.ts'
 import type { Region } from '../ring/arena.ts'
 import { Op, type Reply } from '../ring/commands.ts'
 import { decodeGroupRecord, type GroupChange } from './group-records.ts'
-import type { CommittedOffset, GroupSnapshot, LoadedGroups } from './types.ts'
+import { OffsetMap, type OffsetsByTopic } from './offset-map.ts'
+import type { GroupSnapshot, LoadedGroups } from './types.ts'
 
 const regionBytes = 1024 * 1024
 /** Type of a control record that ends a transaction well. */
@@ -31,20 +32,28 @@ const commitMarker = 1
 const view = emptyOffsetView()
 const markerReader = new Reader()
 
-type Offsets = Map<string, Map<string, Map<number, CommittedOffset>>>
-
 /** The content of one partition, as it grows with its records. */
 export class GroupContent implements LoadedGroups {
   readonly #groups = new Map<string, GroupSnapshot>()
-  readonly offsets: Offsets = new Map()
+  readonly #offsets = new OffsetMap()
   /** Offsets of transactions whose end has not been seen, by producer id. */
   readonly #pending = new Map<number, GroupChange[]>()
-  /** Records that could not be read, or are of another kind. */
+  /** Records that could not be read, of another kind, and of groups that another partition keeps. */
   unreadCount = 0
   otherCount = 0
+  strayCount = 0
+  readonly #isOwn: (groupId: string) => boolean
+
+  constructor(isOwn: (groupId: string) => boolean) {
+    this.#isOwn = isOwn
+  }
 
   get groups(): readonly GroupSnapshot[] {
     return [...this.#groups.values()]
+  }
+
+  get offsets(): ReadonlyMap<string, OffsetsByTopic> {
+    return this.#offsets.groups
   }
 
   /** Offsets of transactions that nobody will end here. */
@@ -92,33 +101,22 @@ export class GroupContent implements LoadedGroups {
 
   #apply(change: GroupChange): void {
     if (change.kind === 'other') this.otherCount++
+    else if (!this.#isOwn(change.groupId)) this.strayCount++
     else if (change.kind === 'group') {
       if (change.group === null) this.#groups.delete(change.groupId)
       else this.#groups.set(change.groupId, change.group)
-    } else this.#applyOffset(change)
-  }
-
-  #applyOffset({ groupId, row }: Extract<GroupChange, { kind: 'offset' }>): void {
-    const { topic, partition, offset } = row
-    if (offset !== null) {
-      let topics = this.offsets.get(groupId)
-      if (topics === undefined) this.offsets.set(groupId, (topics = new Map()))
-      let partitions = topics.get(topic)
-      if (partitions === undefined) topics.set(topic, (partitions = new Map()))
-      partitions.set(partition, offset)
-      return
+    } else {
+      const { topic, partition, offset } = change.row
+      this.#offsets.put(change.groupId, topic, partition, offset)
     }
-    const topics = this.offsets.get(groupId)
-    const partitions = topics?.get(topic)
-    partitions?.delete(partition)
-    if (partitions?.size === 0) topics?.delete(topic)
-    if (topics?.size === 0) this.offsets.delete(groupId)
   }
 }
 
 export interface LoadOptions {
   readonly dispatcher: Dispatcher
   readonly partition: Partition
+  /** Whether this partition is where the group is kept. */
+  readonly isOwn: (groupId: string) => boolean
   /** Offsets whose records are rotten: [first, next). */
   readonly onLost: (firstOffset: number, nextOffset: number) => void
   /** Another `bytes` were read, which brings this partition to `part` of its end (0 to 1). */
@@ -145,12 +143,13 @@ export async function loadPartition(options: LoadOptions): Promise<LoadedPartiti
 
 class PartitionReading implements ReplySink {
   readonly #options: LoadOptions
-  readonly #content = new GroupContent()
+  readonly #content: GroupContent
   #region: Region | null = null
   #answered: ((read: Read) => void) | null = null
 
   constructor(options: LoadOptions) {
     this.#options = options
+    this.#content = new GroupContent(options.isOwn)
   }
 
   async run(): Promise<LoadedPartition | null> {

@@ -110,8 +110,8 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
     const bytes = records.reduce((sum, record) => sum + bytesOf(record), 0)
     if (bytes > this.#options.batchBytesMax() - BATCH_HEADER_BYTES)
       return done(Errors.MESSAGE_TOO_LARGE)
-    const { state } = partition
-    if (state === 'offline' || state === 'closed') return done(unavailableCode(partition))
+    if (partition.state === 'closed') return done(unavailableCode(partition))
+    if (this.#isOffline()) return done(Errors.KAFKA_STORAGE_ERROR)
     if (this.#queueBytes + bytes > queueBytesMax) return done(Errors.NOT_ENOUGH_REPLICAS)
     const deadlineMs = dispatcher.clock.monotonicMs() + timeoutMs
     const change = new Change(records, bytes, deadlineMs, onDurable)
@@ -160,8 +160,9 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
 
   #write(): void {
     const { dispatcher, partition } = this.#options
-    if (partition.state !== 'online') {
-      if (partition.state !== 'opening') this.#refuseQueue()
+    const isOffline = this.#isOffline()
+    if (isOffline || partition.state !== 'online') {
+      if (isOffline || partition.state === 'closed') this.#refuseQueue()
       if (this.#queue.length > 0) this.#later(() => this.flush())
       else this.#beIdle()
       return
@@ -224,20 +225,22 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
     const { dispatcher, partition } = this.#options
     const { slot, generation, state } = partition
     this.#state = 'doubtful'
-    const isKnown = state === 'online' && dispatcher.offsets.read(slot, generation, view)
+    const isOffline = this.#isOffline()
     if (state === 'closed') {
       this.#lost(unavailableCode(partition))
-    } else if (isKnown && view.state !== PartitionState.offline) {
-      if (view.logEnd >= this.#batchEnd) this.#awaitFlush()
-      else this.#lost(errorCode)
-    } else {
+    } else if (
+      isOffline ||
+      state === 'opening' ||
+      !dispatcher.offsets.read(slot, generation, view)
+    ) {
       // Those who asked need not wait for what may take until an operator comes.
-      if (state === 'offline') {
-        for (const change of this.#batch) change.answer(unavailableCode(partition))
+      if (isOffline) {
+        for (const change of this.#batch) change.answer(Errors.KAFKA_STORAGE_ERROR)
         this.#refuseQueue()
       }
       this.#later(() => this.#settle(errorCode))
-    }
+    } else if (view.logEnd >= this.#batchEnd) this.#awaitFlush()
+    else this.#lost(errorCode)
   }
 
   /** The log does not have it. */
@@ -252,7 +255,16 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
     const queue = this.#queue
     this.#queue = []
     this.#queueBytes = 0
-    for (const change of queue) change.answer(unavailableCode(this.#options.partition))
+    for (const change of queue) change.answer(Errors.KAFKA_STORAGE_ERROR)
+  }
+
+  /** It did not open, or it failed since and takes no records. */
+  #isOffline(): boolean {
+    const { dispatcher, partition } = this.#options
+    const { slot, generation, state } = partition
+    if (state !== 'online') return state === 'offline'
+    const isKnown = dispatcher.offsets.read(slot, generation, view)
+    return isKnown && view.state === PartitionState.offline
   }
 
   #next(): void {

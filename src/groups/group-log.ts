@@ -19,11 +19,9 @@ import type { Topic, TopicRegistry } from '../topics/topic-registry.ts'
 import { type LoadedPartition, type LoadOptions, loadPartition } from './group-loader.ts'
 import { GroupLogWriter } from './group-log-writer.ts'
 import { groupRecord, offsetRecord, partitionOfGroup } from './group-records.ts'
+import { offsetsTopicConfigs } from './offsets-topic.ts'
 import type { GroupSnapshot, GroupStore, LoadedGroups, OffsetRow } from './types.ts'
 
-const MIB = 1024 * 1024
-/** A group with many members is one record. */
-const batchBytesMax = 8 * MIB
 /** Between two looks at partitions that could not be read. */
 const readAgainMs = 200
 
@@ -136,7 +134,7 @@ export class GroupLog implements GroupStore {
       const topic = await admin.ensureInternalTopic(
         CONSUMER_OFFSETS,
         offsetsPartitions,
-        configsOf(config),
+        offsetsTopicConfigs(config),
       )
       this.#topic = topic
       this.#kept = topic.partitions.map(partition => ({
@@ -187,7 +185,8 @@ export class GroupLog implements GroupStore {
       const range = `records ${first} to ${next - 1} of ${name} are rotten`
       log.error(`${range}: groups that committed there go on from an earlier commit`)
     }
-    const loaded = await loadPartition({ dispatcher, partition, onLost, onProgress })
+    const isOwn = (groupId: string): boolean => this.#keptOf(groupId) === kept
+    const loaded = await loadPartition({ dispatcher, partition, isOwn, onLost, onProgress })
     if (loaded === null) return
     this.#report(name, loaded)
     kept.writer = this.#writer(partition, loaded.logEnd)
@@ -196,29 +195,15 @@ export class GroupLog implements GroupStore {
 
   #report(name: string, { content }: LoadedPartition): void {
     const { log } = this.#options
-    const { unreadCount, pendingCount, otherCount } = content
+    const { unreadCount, pendingCount, otherCount, strayCount } = content
+    if (strayCount > 0)
+      log.error(`${strayCount} records of ${name} are of groups that belong elsewhere, passed over`)
     if (unreadCount > 0) log.error(`${unreadCount} records of ${name} cannot be read, passed over`)
     if (pendingCount > 0)
       log.warn(`${pendingCount} offsets in ${name} are of transactions that never ended, left out`)
     if (otherCount > 0)
       log.info(`${otherCount} records of ${name} are of a kind not known here, left out`)
   }
-}
-
-/** What the topic is made with: as Kafka makes it, in sizes that suit one host. */
-function configsOf(config: BrokerConfig): [name: string, text: string][] {
-  const { requestArenaBytes, responseArenaBytes, groups, defaultLog } = config
-  const arenaBytes = Math.min(requestArenaBytes, responseArenaBytes)
-  const bytesMax = Math.min(batchBytesMax, groups.offsetsSegmentBytes, arenaBytes / 4)
-  const configs: [name: string, text: string][] = [
-    ['cleanup.policy', 'compact'],
-    ['compression.type', 'producer'],
-    ['segment.bytes', String(groups.offsetsSegmentBytes)],
-    ['max.message.bytes', String(bytesMax)],
-  ]
-  // A commit is not to wait for the interval of everybody's flushes.
-  if (defaultLog.flushPolicy === 'interval') configs.push(['flush.policy', 'group-commit'])
-  return configs
 }
 
 /** What an append that failed means to whoever talks to a coordinator, as Kafka translates it. */

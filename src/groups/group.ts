@@ -70,7 +70,6 @@ export class Group {
   subscribedTopics: ReadonlySet<string> | 'unknown' | null = null
   #state: GroupState = 'Empty'
   #parkedJoins = 0
-  #unsynced = 0
 
   constructor(
     groupId: string,
@@ -147,7 +146,6 @@ export class Group {
     this.vote.add(member.protocols)
     this.context.bytes += keptBytes(member.protocols, member.assignment)
     this.leader ??= member.memberId
-    if (!member.hasSynced) this.#unsynced++
   }
 
   /** Takes a member out; its parked calls are answered with `errorCode`. */
@@ -160,7 +158,6 @@ export class Group {
       this.instances.delete(groupInstanceId)
     this.vote.remove(member.protocols)
     this.context.bytes -= keptBytes(member.protocols, member.assignment)
-    if (!member.hasSynced) this.#unsynced--
     if (this.leader === member.memberId) {
       this.leader = this.members.keys().next().value ?? null
     }
@@ -225,18 +222,8 @@ export class Group {
     this.takeSync(member)?.(syncError(errorCode))
   }
 
-  setSynced(member: Member, hasSynced: boolean): void {
-    if (member.hasSynced === hasSynced) return
-    member.hasSynced = hasSynced
-    this.#unsynced += hasSynced ? -1 : 1
-  }
-
   get allJoined(): boolean {
     return this.#parkedJoins === this.members.size && this.pending.size === 0
-  }
-
-  get allSynced(): boolean {
-    return this.#unsynced === 0
   }
 
   get parkedJoins(): number {

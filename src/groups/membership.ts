@@ -13,7 +13,7 @@ import type {
 } from './calls.ts'
 import { type Group, syncError } from './group.ts'
 import type { Member } from './member.ts'
-import { assign, assigned, markSynced, maybeCompleteJoin, rebalance } from './rebalance.ts'
+import { assign, assigned, maybeCompleteJoin, rebalance } from './rebalance.ts'
 
 /** Is this a member, and the one that holds its instance id? NONE or why not. */
 export function validate(group: Group, memberId: string, groupInstanceId: string | null): number {
@@ -44,7 +44,7 @@ export function sync(
     answer(syncError(code))
     return null
   }
-  markSynced(group, member)
+  member.hasSynced = true
   if (group.state === 'Stable') {
     member.heard()
     answer(assigned(group, member))
@@ -101,9 +101,8 @@ export function commitError(group: Group, ref: MemberRef): number {
   if (generation < 0 && memberId === '' && groupInstanceId === null) return Errors.UNKNOWN_MEMBER_ID
   const code = validateRef(group, ref)
   if (code !== Errors.NONE) return code
-  if (state === 'CompletingRebalance') return Errors.REBALANCE_IN_PROGRESS
   group.members.get(memberId)?.heard()
-  return Errors.NONE
+  return state === 'CompletingRebalance' ? Errors.REBALANCE_IN_PROGRESS : Errors.NONE
 }
 
 export function leave(group: Group, rows: readonly LeaveRow[]): LeaveAnswer {

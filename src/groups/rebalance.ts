@@ -140,7 +140,7 @@ function beginSync(group: Group): void {
   for (const member of group.members.values()) {
     const answer = group.takeJoin(member)
     member.isNew = false
-    group.setSynced(member, false)
+    member.hasSynced = false
     member.session.set(member.sessionTimeoutMs)
     answer?.(joined(group, member))
   }
@@ -187,11 +187,6 @@ export function syncTimeout(group: Group): void {
     dropped++
   }
   if (dropped > 0) rebalance(group, `${dropped} members did not fetch their assignment in time`)
-}
-
-export function markSynced(group: Group, member: Member): void {
-  group.setSynced(member, true)
-  if (group.allSynced) group.syncDeadline.clear()
 }
 
 /** Keeps the leader's assignment; when it is durable everybody has its part. */

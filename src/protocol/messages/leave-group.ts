@@ -1,14 +1,5 @@
 /** LeaveGroup 0-5: one member up to v2, several from v3 on, each with a reason from v5 on (KIP-800). */
-import {
-  api,
-  array,
-  int16,
-  int32,
-  nullableString,
-  since,
-  string,
-  until,
-} from '../schema.ts'
+import { api, array, int16, int32, nullableString, since, string, until } from '../schema.ts'
 
 export const LeaveGroup = api({
   name: 'LeaveGroup',
