@@ -1,6 +1,6 @@
 /**
- * `npm run bench -- commits`: offset commits a second, as durable as acks=all makes them. Every connection is a group of
- * its own that commits one offset after another, each when the one before was answered: how consumers commit. The
+ * `npm run bench -- commits`: offset commits a second, as durable as acks=all makes them. Every connection is a group
+ * of its own that commits one offset after another, each when the one before was answered: how consumers commit. The
  * generator is this process, the broker another one.
  */
 import net from 'node:net'

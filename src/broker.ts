@@ -218,15 +218,14 @@ export async function startBrokerWith(
   }
 }
 
-/** Opens all logs and then the Kafka port. */
-async function assemble(
+/** Opens all logs, reads the groups, and makes what requests are served with. */
+async function openServices(
   config: BrokerConfig,
   hooks: BrokerHooks,
   log: Logger,
   directory: DataDirectory,
   threads: Threads,
-  readPath: ReadPath,
-): Promise<Parts> {
+): Promise<{ services: Services; groupsPart: GroupsPart }> {
   const { dispatcher, host, tasks, metrics } = threads
   const warn = (message: string): void => log.warn(message)
   const topics = new TopicRegistry()
@@ -249,20 +248,14 @@ async function assemble(
     topics,
     admin,
     log,
+    metrics,
     onProgress: progress => hooks.onProgress?.(progress),
   })
-  const descriptors = new DescriptorBudget({
-    limit: descriptorLimit(),
-    open: openDescriptors(),
-    owners: config.workers,
-    partitions: host.partitionCount,
-  })
-  const advertised = { ...(config.advertised ?? config.kafka) }
   const services: Services = {
     config,
     clusterId: directory.clusterId,
     nodeId: directory.brokerId,
-    advertised,
+    advertised: { ...(config.advertised ?? config.kafka) },
     topics,
     admin,
     logDirectory: new LogDirectory(directory.path, host.owners),
@@ -275,6 +268,26 @@ async function assemble(
     dispatcher,
     tasks,
   }
+  return { services, groupsPart }
+}
+
+/** Opens all logs and then the Kafka port. */
+async function assemble(
+  config: BrokerConfig,
+  hooks: BrokerHooks,
+  log: Logger,
+  directory: DataDirectory,
+  threads: Threads,
+  readPath: ReadPath,
+): Promise<Parts> {
+  const { dispatcher, host, tasks, metrics } = threads
+  const { services, groupsPart } = await openServices(config, hooks, log, directory, threads)
+  const descriptors = new DescriptorBudget({
+    limit: descriptorLimit(),
+    open: openDescriptors(),
+    owners: config.workers,
+    partitions: host.partitionCount,
+  })
   const parts: { -readonly [K in keyof Parts]: Parts[K] } = {
     config,
     hooks,
@@ -295,7 +308,11 @@ async function assemble(
   parts.listener = makeListener(parts, readPath)
   const port = await bindPort('kafka', () =>
     parts.listener.listen(config.kafka.host, config.kafka.port),
-  )
+  ).catch(async error => {
+    await groupsPart.close()
+    throw error
+  })
+  const advertised: { port: number } = services.advertised
   if (advertised.port === 0) advertised.port = port
   startTimers(parts)
   const watchdogMs = hooks.watchdogMs

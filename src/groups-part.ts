@@ -11,6 +11,7 @@ import { GroupCoordinator } from './groups/coordinator.ts'
 import { GroupLog } from './groups/group-log.ts'
 import type { GroupStore, LoadedGroups, OffsetRow } from './groups/types.ts'
 import type { Logger } from './log.ts'
+import type { ThreadMetrics } from './metrics.ts'
 import type { Progress } from './partitions/recovery-scans.ts'
 import type { TopicRegistry } from './topics/topic-registry.ts'
 
@@ -33,6 +34,7 @@ export interface GroupsPartOptions {
   readonly topics: TopicRegistry
   readonly admin: AdminService
   readonly log: Logger
+  readonly metrics: ThreadMetrics
   readonly onProgress: (progress: Progress) => void
 }
 

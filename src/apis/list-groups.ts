@@ -1,6 +1,6 @@
 /**
- * ListGroups 0-5: groups with members, empty ones, and those that only commit offsets. Dispatcher thread. All are of the
- * type `classic`. States and types of a filter are compared without regard to case, as in Kafka.
+ * ListGroups 0-5: groups with members, empty ones, and those that only commit offsets; all are of the type `classic`.
+ * Dispatcher thread. States and types of a filter are compared without regard to case, as in Kafka.
  */
 import { Errors } from '../protocol/errors.ts'
 import { ListGroups } from '../protocol/messages/list-groups.ts'

@@ -1,5 +1,5 @@
 /**
- * OffsetCommit 0-9, v0 and v1 as v2. Dispatcher thread. Answered when the offsets are as durable as acks=all makes them.
+ * OffsetCommit 0-9, v0 and v1 as v2. Dispatcher thread. Answered when the offsets are durable as acks=all makes them.
  *
  * Unknown topics and partitions, and too long texts, fail in their own rows (3, 12); the others go on. What the group
  * has against the commit, or the store, fails all of them. A null text is stored as "". Offsets are not compared with
@@ -58,7 +58,12 @@ function commit(
   if (isGroupIdTooLong(groupId)) return Errors.INVALID_GROUP_ID
   const knowsGroupIdNotFound = apiVersion >= 9
   const committer = { groupId, memberId, groupInstanceId, generation, knowsGroupIdNotFound }
-  return committed.commit(committer, rows)
+  return committed.commit(committer, rows.length > 1 ? lastOfEach(rows) : rows)
+}
+
+/** A partition that is named again and again is written once. */
+function lastOfEach(rows: readonly OffsetRow[]): OffsetRow[] {
+  return [...new Map(rows.map(row => [`${row.partition} ${row.topic}`, row])).values()]
 }
 
 function rowError(topic: string, asked: Asked, { topics, config }: Services): number {

@@ -3,8 +3,8 @@
  * on their way do not show. Nothing committed is offset -1 without an error, whether topic and group exist or not.
  *
  * Errors of the group stand in every row up to v1, at the top up to v7, with the group from v8 on. `require_stable`
- * changes nothing: there are no transactions whose offsets could be pending. One request gets 16 MiB of offsets at most,
- * and every group once: beyond, a group is answered INVALID_REQUEST.
+ * changes nothing: there are no transactions whose offsets could be pending. One request gets 16 MiB of offsets at
+ * most, and every group once: beyond, a group is answered INVALID_REQUEST.
  */
 import type { CommittedOffset } from '../groups/types.ts'
 import { Errors } from '../protocol/errors.ts'

@@ -19,6 +19,9 @@ import type { MessageStream } from './message-stream.ts'
 import type { PartitionReader } from './partition-reader.ts'
 import { nextOffsetAfter } from './record-cursor.ts'
 
+/** Later versions name topics by their id (KIP-516), which a stream does not know. */
+const lastByName = 12
+
 export interface FetcherOptions {
   readonly maxWaitMs: number
   readonly minBytes: number
@@ -109,7 +112,9 @@ export class Fetcher {
         if (this.#stream.isClosed) return
       }
       const timeoutMs = this.#options.maxWaitMs + this.#options.requestTimeoutMs
-      const answer = await loop.connection.request(Fetch, this.#request(due), { timeoutMs })
+      const version = Math.min(loop.connection.versionOf(Fetch), lastByName)
+      const options = { timeoutMs, version }
+      const answer = await loop.connection.request(Fetch, this.#request(due), options)
       await this.#take(due, answer)
     } catch (error) {
       if (this.#stream.isClosed) return

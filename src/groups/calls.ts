@@ -1,6 +1,6 @@
 /**
- * What members ask of the group coordinator and what they are answered: plain values, one shape for all versions of the
- * protocol. Types only. Bytes are opaque; those of a request are views that the coordinator copies before it keeps them.
+ * What members ask of the group coordinator and what they are answered: plain values, one shape for all versions.
+ * Types only. Bytes are opaque; those of a request are views that the coordinator copies before it keeps them.
  */
 
 /** Who is at the other end of the connection. */

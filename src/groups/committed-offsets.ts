@@ -46,6 +46,7 @@ export class CommittedOffsets {
   /** The last change of a group that is on its way to the store. */
   readonly #pending = new Map<string, Promise<number>>()
   #bytes = 0
+  #count = 0
   #cancelTimer: () => void = () => {}
   /** Both clocks at the last look for expired offsets. */
   #lastLook = { wallMs: 0, monotonicMs: 0 }
@@ -82,6 +83,11 @@ export class CommittedOffsets {
   close(): void {
     this.#isClosed = true
     this.#cancelTimer()
+  }
+
+  /** Offsets of all groups. */
+  get count(): number {
+    return this.#count
   }
 
   /** Whether any offset is committed. */
@@ -154,7 +160,7 @@ export class CommittedOffsets {
     return await this.#save(groupId, rows)
   }
 
-  /** The topic is gone, and with it all that was committed of it. What cannot be written now is found at the next start. */
+  /** The topic is gone, with all that was committed of it. What cannot be written now is found at the next start. */
   topicDeleted(topic: string): void {
     const forget = (groupId: string): void => {
       const partitions = this.#offsets.all(groupId).get(topic)
@@ -174,7 +180,7 @@ export class CommittedOffsets {
     for (const { topic, partition, offset } of rows) this.#put(groupId, topic, partition, offset)
   }
 
-  /** Takes away what has been kept long enough (PROTOCOL.md 3.8 point 12), and empty groups whose last offset has gone. */
+  /** Takes away what was kept long enough (PROTOCOL.md 3.8 point 12), and empty groups whose last offset has gone. */
   async expire(): Promise<void> {
     if (!this.#areClocksTrusted()) return
     const { groups } = this.#options
@@ -265,8 +271,14 @@ export class CommittedOffsets {
 
   #put(groupId: string, topic: string, partition: number, offset: CommittedOffset | null): void {
     const before = this.#offsets.get(groupId, topic, partition)
-    if (before !== undefined) this.#bytes -= bytesOf(before)
-    if (offset !== null) this.#bytes += bytesOf(offset)
+    if (before !== undefined) {
+      this.#bytes -= bytesOf(before)
+      this.#count--
+    }
+    if (offset !== null) {
+      this.#bytes += bytesOf(offset)
+      this.#count++
+    }
     this.#offsets.put(groupId, topic, partition, offset)
   }
 }

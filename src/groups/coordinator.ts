@@ -1,6 +1,6 @@
 /**
- * The group coordinator, classic protocol: all groups by name. Dispatcher thread; no sockets, no codec, no disk. Members'
- * calls come in as plain values and are answered at once or later, groups are kept through a GroupStore.
+ * The group coordinator, classic protocol: all groups by name. Dispatcher thread; no sockets, no codec, no disk.
+ * Members' calls come in as plain values and are answered at once or later, groups are kept through a GroupStore.
  *
  *   join/sync/heartbeat/leave ──▶ Group ──▶ rebalance.ts ──save──▶ GroupStore
  *   describe, list, remove            └──▶ timeline (in memory)
@@ -230,6 +230,11 @@ export class GroupCoordinator implements GroupGate {
   /** What happened in the group since the start of the broker, as far as it is remembered; oldest first. */
   timeline(groupId: string): TimelineEvent[] {
     return this.#groups.get(groupId)?.timeline.list() ?? []
+  }
+
+  /** What members of all groups keep in memory, about. */
+  get keptBytes(): number {
+    return this.#context.bytes
   }
 
   /** Parked calls are answered, and from here on members are sent away until there is a broker again. */

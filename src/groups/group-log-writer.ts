@@ -1,7 +1,7 @@
 /**
  * Writes to one partition of `__consumer_offsets`: its only writer. Dispatcher thread.
  *
- *   save, save, save ──▶ queue ──end of turn──▶ one batch ──append──▶ owner ──high watermark passes──▶ applied, answered
+ *   save, save, save ──▶ queue ──end of turn──▶ one batch ──append──▶ owner ──high watermark──▶ applied, answered
  *                          ▲ what comes meanwhile waits and becomes the next batch
  *
  * One batch is under way at a time, so the end of the log tells what became of it when its owner thread died or its
@@ -100,8 +100,8 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
   }
 
   /**
-   * Writes the records as part of one batch. `onDurable` is called when they are durable, before the promise resolves to
-   * NONE; later when that turned out only after the time was over. Codes: MESSAGE_TOO_LARGE, KAFKA_STORAGE_ERROR,
+   * Writes the records as part of one batch. `onDurable` is called when they are durable, before the promise resolves
+   * to NONE; later when that turned out only after the time was over. Codes: MESSAGE_TOO_LARGE, KAFKA_STORAGE_ERROR,
    * NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT (those two: it may become durable all the same), NOT_ENOUGH_REPLICAS (too
    * much is waiting).
    */

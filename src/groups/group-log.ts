@@ -1,5 +1,5 @@
 /**
- * Groups and committed offsets, kept in the compacted topic `__consumer_offsets` as Kafka keeps them. Dispatcher thread.
+ * Groups and committed offsets, kept in the compacted topic `__consumer_offsets` as in Kafka. Dispatcher thread.
  *
  *   group id ──hash──▶ partition ──▶ GroupLogWriter ──▶ batches ──▶ owner         loadPartition ──▶ onLoaded, once each
  *
@@ -11,6 +11,7 @@ import type { AdminService } from '../admin/admin-service.ts'
 import type { BrokerConfig } from '../config/config.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Logger } from '../log.ts'
+import { Metric, type ThreadMetrics } from '../metrics.ts'
 import type { Partition } from '../partitions/partition.ts'
 import type { RecordToEncode } from '../protocol/encode-batch.ts'
 import { Errors } from '../protocol/errors.ts'
@@ -22,6 +23,8 @@ import { groupRecord, offsetRecord, partitionOfGroup } from './group-records.ts'
 import { offsetsTopicConfigs } from './offsets-topic.ts'
 import type { GroupSnapshot, GroupStore, LoadedGroups, OffsetRow } from './types.ts'
 
+/** From a failure to make the topic to the next try. */
+const makeAgainMs = 1000
 /** Between two looks at partitions that could not be read. */
 const readAgainMs = 200
 
@@ -31,6 +34,7 @@ export interface GroupLogOptions {
   readonly topics: TopicRegistry
   readonly admin: AdminService
   readonly log: Logger
+  readonly metrics: ThreadMetrics
   /** What a partition holds: before any change of its groups, once. */
   readonly onLoaded: (loaded: LoadedGroups) => void
   /** Offsets that are durable from now on, in the order of the log. */
@@ -50,6 +54,7 @@ export class GroupLog implements GroupStore {
   #kept: Kept[] = []
   #topic: Topic | null = null
   #creating: Promise<number> | null = null
+  #createAgainMs = 0
   #isLoading = false
   #isClosed = false
 
@@ -88,14 +93,18 @@ export class GroupLog implements GroupStore {
   async saveOffsets(groupId: string, rows: readonly OffsetRow[]): Promise<number> {
     if (rows.length === 0) return Errors.NONE
     const records = rows.map(row => offsetRecord(groupId, row))
-    const { onOffsets } = this.#options
-    return offsetError(await this.#save(groupId, records, () => onOffsets(groupId, rows)))
+    const { onOffsets, metrics } = this.#options
+    const error = await this.#save(groupId, records, () => onOffsets(groupId, rows))
+    const outcome = error === Errors.NONE ? Metric.offsetsCommitted : Metric.offsetCommitErrors
+    metrics.add(outcome, rows.length)
+    return offsetError(error)
   }
 
   /** Takes nothing more, and waits for what is under way, `graceMs` at most. */
   async close(graceMs: number): Promise<void> {
     this.#isClosed = true
-    await Promise.all(this.#kept.map(({ writer }) => writer?.drain(graceMs)))
+    const writers = this.#kept.map(({ writer }) => writer).filter(writer => writer !== null)
+    await Promise.all(writers.map(writer => writer.drain(graceMs)))
   }
 
   #keptOf(groupId: string): Kept | null {
@@ -128,7 +137,9 @@ export class GroupLog implements GroupStore {
   }
 
   async #createTopic(): Promise<number> {
-    const { admin, config, log } = this.#options
+    const { admin, config, dispatcher, log } = this.#options
+    const nowMs = dispatcher.clock.monotonicMs()
+    if (nowMs < this.#createAgainMs) return Errors.NOT_ENOUGH_REPLICAS
     try {
       const { offsetsPartitions } = config.groups
       const topic = await admin.ensureInternalTopic(
@@ -143,6 +154,7 @@ export class GroupLog implements GroupStore {
       }))
       return Errors.NONE
     } catch (error) {
+      this.#createAgainMs = nowMs + makeAgainMs
       log.error({ err: error }, `${CONSUMER_OFFSETS} cannot be made: groups are not served`)
       return Errors.NOT_ENOUGH_REPLICAS
     }

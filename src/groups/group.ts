@@ -12,7 +12,7 @@ import { ensure } from '../ring/ensure.ts'
 import type { Answer, JoinAnswer, MemberProtocol, SyncAnswer } from './calls.ts'
 import { Deadline } from './deadline.ts'
 import { type GroupState, mayMove } from './group-states.ts'
-import { keptBytes, type Member, noBytes } from './member.ts'
+import { keptBytes, type Member, memberOverheadBytes, noBytes } from './member.ts'
 import { ProtocolVote } from './protocol-vote.ts'
 import { Timeline, type TimelineKind } from './timeline.ts'
 import type { GroupSnapshot, GroupStore } from './types.ts'
@@ -144,7 +144,7 @@ export class Group {
     this.members.set(member.memberId, member)
     if (member.groupInstanceId !== null) this.instances.set(member.groupInstanceId, member.memberId)
     this.vote.add(member.protocols)
-    this.context.bytes += keptBytes(member.protocols, member.assignment)
+    this.context.bytes += memberOverheadBytes + keptBytes(member.protocols, member.assignment)
     this.leader ??= member.memberId
   }
 
@@ -157,7 +157,7 @@ export class Group {
     if (groupInstanceId !== null && this.instances.get(groupInstanceId) === member.memberId)
       this.instances.delete(groupInstanceId)
     this.vote.remove(member.protocols)
-    this.context.bytes -= keptBytes(member.protocols, member.assignment)
+    this.context.bytes -= memberOverheadBytes + keptBytes(member.protocols, member.assignment)
     if (this.leader === member.memberId) {
       this.leader = this.members.keys().next().value ?? null
     }
@@ -178,10 +178,16 @@ export class Group {
     member.assignment = assignment
   }
 
+  addPending(memberId: string, deadline: Deadline): void {
+    this.pending.set(memberId, deadline)
+    this.context.bytes += memberOverheadBytes
+  }
+
   removePending(memberId: string): boolean {
     const deadline = this.pending.get(memberId)
     if (deadline === undefined) return false
     deadline.clear()
+    this.context.bytes -= memberOverheadBytes
     return this.pending.delete(memberId)
   }
 

@@ -10,7 +10,7 @@ import { ensure } from '../ring/ensure.ts'
 import type { Abandon, Answer, Caller, JoinAnswer, JoinRequest, MemberProtocol } from './calls.ts'
 import { Deadline } from './deadline.ts'
 import { type Group, joinError } from './group.ts'
-import { keptBytes, Member, noBytes, ownProtocols } from './member.ts'
+import { keptBytes, Member, memberOverheadBytes, noBytes, ownProtocols } from './member.ts'
 import { memberExpired, memberGone, pendingExpired, validate } from './membership.ts'
 import { joined, maybeCompleteJoin, membersFor, rebalance } from './rebalance.ts'
 
@@ -51,7 +51,8 @@ function refusal(group: Group, request: JoinRequest): number {
   if (!hasRoom(group, memberId)) return Errors.GROUP_MAX_SIZE_REACHED
   const asked = keptBytes(protocols, noBytes)
   if (asked > limits.memberBytesMax) return Errors.INVALID_REQUEST
-  if (bytes + asked > limits.groupsBytesMax) return Errors.GROUP_MAX_SIZE_REACHED
+  if (bytes + asked + memberOverheadBytes > limits.groupsBytesMax)
+    return Errors.GROUP_MAX_SIZE_REACHED
   if (protocolType === '' || protocols.length === 0) return Errors.INCONSISTENT_GROUP_PROTOCOL
   if (group.members.size === 0) return Errors.NONE
   const fits = protocolType === group.protocolType && group.vote.hasCommon(protocols)
@@ -95,7 +96,7 @@ function joinWithoutId(group: Group, joining: Joining): Member | null {
   if (!request.knowsMemberIdRequired) return addMember(group, memberId, joining)
   const deadline = new Deadline(context.clock, () => pendingExpired(group, memberId))
   deadline.set(sessionTimeoutMs)
-  group.pending.set(memberId, deadline)
+  group.addPending(memberId, deadline)
   answer(joinError(Errors.MEMBER_ID_REQUIRED, memberId))
   return null
 }

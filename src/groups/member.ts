@@ -1,4 +1,7 @@
-/** One member of a group: what it said of itself, what it waits for, and until when it counts as alive. Dispatcher thread. */
+/**
+ * One member of a group: what it said of itself, what it waits for, and until when it counts as alive. Dispatcher
+ * thread.
+ */
 import type { Clock } from '../contracts/clock.ts'
 import type {
   Answer,
@@ -87,6 +90,9 @@ export class Member {
     }
   }
 }
+
+/** What a member keeps in memory besides its metadata and assignment, about; one that was only given an id likewise. */
+export const memberOverheadBytes = 1000
 
 /** What `protocols` and an assignment keep in memory. */
 export function keptBytes(protocols: readonly MemberProtocol[], assignment: Uint8Array): number {

@@ -1,4 +1,4 @@
-/** The topic that keeps groups and committed offsets: what it is made with, as Kafka makes it in sizes of one host. Pure. */
+/** What the topic of groups and committed offsets is made with: as Kafka makes it, in sizes of one host. Pure. */
 import type { BrokerConfig } from '../config/config.ts'
 
 const MIB = 1024 * 1024

@@ -1,7 +1,7 @@
 /**
  * Which way of assigning a group takes: of those that every member can do, the one that most members name first; with
- * as many votes, the one that was voted for first. Dispatcher thread. Kept up to date with every member, so that whether
- * a newcomer fits does not cost a look at all of them.
+ * as many votes, the one that was voted for first. Dispatcher thread. Kept up to date with every member, so that
+ * whether a newcomer fits does not cost a look at all of them.
  */
 import { ensure } from '../ring/ensure.ts'
 import type { MemberProtocol } from './calls.ts'

@@ -4,8 +4,8 @@
  *   prepare ── JoinGroups gather ──▶ completeJoin ── leader's assignment ──▶ saved ──▶ everybody has its part
  *                                     generation+1      (SyncGroup)         (GroupStore)
  *
- * Who has not joined when the longest rebalance timeout is over is dropped if it is dynamic and kept if it is static; who
- * has joined and does not fetch its assignment in the same time is dropped.
+ * Who has not joined when the longest rebalance timeout is over is dropped if it is dynamic and kept if it is static;
+ * who has joined and does not fetch its assignment in the same time is dropped.
  */
 import { Errors, errorName } from '../protocol/errors.ts'
 import { ensure } from '../ring/ensure.ts'
@@ -127,7 +127,7 @@ function becomeEmpty(group: Group): void {
   group.moveTo('Empty')
   group.note('empty', null, 'the last member has gone')
   const { groupId, context } = group
-  context.store.saveGroup(group.snapshot()).then(code => {
+  void context.store.saveGroup(group.snapshot()).then(code => {
     // Nobody waits for it; after a restart its last members are there again and expire.
     if (code !== Errors.NONE) context.warn(`empty group ${groupId} not saved: ${errorName(code)}`)
   })

@@ -1,6 +1,6 @@
 /**
- * The topics in a member's metadata under the protocol type `consumer` (Kafka's ConsumerProtocolSubscription). Pure. To the
- * coordinator metadata is opaque; this is only for the question whether somebody reads a topic.
+ * The topics in a member's metadata under the protocol type `consumer` (Kafka's ConsumerProtocolSubscription). Pure. To
+ * the coordinator metadata is opaque; this is only for the question whether somebody reads a topic.
  *
  *   version i16 | topics: count i32, each i16 length + text | user data | ... more in later versions
  */

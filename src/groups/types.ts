@@ -1,6 +1,7 @@
 /**
  * What the group coordinator, the committed offsets and the place where both are kept tell each other: plain values, no
- * codec types. Dispatcher thread. Times ending in `Ms` are wall clock unless they say otherwise: they outlive a process.
+ * codec types. Dispatcher thread. Times ending in `Ms` are wall clock unless they say otherwise: they outlive a
+ * process.
  *
  *   GroupCoordinator --save--> GroupStore <--save-- CommittedOffsets
  *          ^----------- GroupGate: may this member commit? ------'
@@ -58,13 +59,14 @@ export interface LoadedGroups {
 }
 
 /**
- * Where groups are kept for good. The promises never reject: they resolve to a code of `Errors`, NONE when the change is
- * as durable as acks=all makes it. Changes of one group take effect in the order of the calls.
+ * Where groups are kept for good. The promises never reject: they resolve to a code of `Errors`, NONE when the change
+ * is as durable as acks=all makes it. Changes of one group take effect in the order of the calls.
  */
 export interface GroupStore {
   /**
-   * Whether this group can be served now: NONE, COORDINATOR_LOAD_IN_PROGRESS (what is kept of it has not been read yet),
-   * COORDINATOR_NOT_AVAILABLE or NOT_COORDINATOR (it cannot be read). Ask before a group is made or believed not to exist.
+   * Whether this group can be served now: NONE, COORDINATOR_LOAD_IN_PROGRESS (what is kept of it has not been read
+   * yet), COORDINATOR_NOT_AVAILABLE or NOT_COORDINATOR (it cannot be read). Ask before a group is made or believed not
+   * to exist.
    */
   availability(groupId: string): number
   saveGroup(snapshot: GroupSnapshot): Promise<number>
@@ -91,8 +93,8 @@ export interface GroupGate {
   /** Ids of all groups the coordinator has. */
   ids(): Iterable<string>
   /**
-   * May offsets of this group be taken away now? NONE, or NON_EMPTY_GROUP: it has members of which nobody knows what they
-   * read, because their protocol is not the consumers'.
+   * May offsets of this group be taken away now? NONE, or NON_EMPTY_GROUP: it has members of which nobody knows what
+   * they read, because their protocol is not the consumers'.
    */
   removeOffsetsError(groupId: string): number
   /** A live member reads this topic. */
@@ -101,7 +103,8 @@ export interface GroupGate {
   isEmpty(groupId: string): boolean
   /**
    * From when on the retention of the group's offsets counts: the time it turned empty, `commit` (each offset's own: a
-   * group without the group protocol, or a stable one), or `never` (a rebalance is under way, no protocol of consumers).
+   * group without the group protocol, or a stable one), or `never` (a rebalance is under way, or the members are no
+   * consumers).
    */
   retentionFrom(groupId: string): number | 'commit' | 'never'
   /** Takes away an empty group whose last offset has gone. */

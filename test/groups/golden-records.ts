@@ -1,6 +1,6 @@
 /**
  * Makes test/fixtures/golden/group-records.jsonl: keys and values of __consumer_offsets, encoded by
- * test/support/kafka-json.ts from Kafka's own definitions, which are not part of this repository. Run it where they are:
+ * test/support/kafka-json.ts from Kafka's own definitions, which are not part of this repository. Where they are, run
  *   node test/groups/golden-records.ts
  */
 import { readFileSync, writeFileSync } from 'node:fs'

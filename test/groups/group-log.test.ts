@@ -183,8 +183,11 @@ describe('a disk that fails', () => {
     expect(await commit(client, 'group', { [key]: 3 })).toEqual({ [key]: Errors.NOT_COORDINATOR })
     expect(await fetchOffsets(client, 'group')).toEqual({ [key]: 1 })
     setFaults([])
+    const { host } = broker.parts
+    // The owner's word of it may come later than its answers.
+    await expect.poll(() => host.offline.count, patience).toBe(1)
     const [partition] = broker.parts.services.topics.get(topicName)!.partitions
-    expect((await broker.parts.host.recover(partition)).error).toBeNull()
+    expect((await host.recover(partition)).error).toBeNull()
     expect(await commit(client, 'other', { [key]: 9 })).toEqual({ [key]: 0 })
     // Whether the second commit is there now is the log's to say; the third never got that far.
     expect([1, 2]).toContain((await fetchOffsets(client, 'group'))[key])
@@ -262,6 +265,21 @@ describe('a disk that fails', () => {
       [`late 3 ${key}`]: 3,
     })
   })
+})
+
+test('where the topic cannot be made, commits are refused for now, and work when it can', async () => {
+  const set = { 'max.partitions': 3, 'offsets.topic.num.partitions': 2 }
+  const broker = await testBroker({ set })
+  const client = await connect(broker)
+  const [topic, other] = [await createTopic(client), await createTopic(client)]
+  const key = `${topic}-0`
+  const refused = { [key]: Errors.COORDINATOR_NOT_AVAILABLE }
+  expect(await commit(client, 'group', { [key]: 1 })).toEqual(refused)
+  expect(await commit(client, 'group', { [key]: 1 })).toEqual(refused)
+  expect(await fetchOffsets(client, 'group')).toEqual({})
+  await broker.parts.services.admin.deleteTopic({ name: other })
+  await expect.poll(() => commit(client, 'group', { [key]: 2 }), patience).toEqual({ [key]: 0 })
+  expect(await fetchOffsets(client, 'group')).toEqual({ [key]: 2 })
 })
 
 test('compaction takes old commits out while new ones come, and loses none', async () => {

@@ -55,7 +55,7 @@ describe('refusals', () => {
   })
 
   test('more metadata than all groups may keep; what a member gives back can be used again', () => {
-    const scene = new Scene({ groupsBytesMax: 1000 })
+    const scene = new Scene({ groupsBytesMax: 3000 })
     const metadata = 'x'.repeat(400)
     const ids = [1, 2].map(() => scene.join({ version: 3, metadata }).answer ?? scene.memberIds[1])
     expect(ids).toHaveLength(2)
@@ -63,6 +63,19 @@ describe('refusals', () => {
     expect(scene.join({ version: 3, metadata }).answer).toMatchObject(refused)
     scene.leave(scene.memberIds[0])
     expect(scene.join({ version: 3, metadata }).answer?.errorCode).not.toBe(refused.errorCode)
+  })
+
+  test('ids that nobody comes back with take memory, too, until they expire', () => {
+    const scene = new Scene({ groupsBytesMax: 3000 })
+    const codes = [1, 2, 3, 4].map(() => scene.join().answer?.errorCode)
+    const { GROUP_MAX_SIZE_REACHED, MEMBER_ID_REQUIRED } = Errors
+    expect(codes.slice(1)).toEqual([
+      MEMBER_ID_REQUIRED,
+      GROUP_MAX_SIZE_REACHED,
+      GROUP_MAX_SIZE_REACHED,
+    ])
+    scene.clock.advance(sessionTimeoutMs + momentMs)
+    expect(scene.join().answer?.errorCode).toBe(MEMBER_ID_REQUIRED)
   })
 
   test('a store that cannot be read yet', () => {

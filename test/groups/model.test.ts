@@ -33,7 +33,7 @@ interface Client {
 }
 
 class World {
-  readonly scene = new Scene({ initialRebalanceDelayMs: 0 })
+  readonly scene: Scene
   readonly clients: Client[] = []
   /** Of every generation: protocol, who was told to lead, what the leader gave to whom. */
   readonly protocols = new Map<number, string>()
@@ -368,7 +368,7 @@ async function finish(world: World): Promise<void> {
   scene.clock.advance(10 * rebalanceTimeoutMs)
   await settle()
   expect(['Empty', 'Dead']).toContain(scene.state)
-  expect(scene.clock.timerCount).toBe(0)
+  expect([scene.clock.timerCount, scene.coordinator.keptBytes]).toEqual([0, 0])
   for (const call of world.calls) expect(call.answers + Number(world.abandoned.has(call))).toBe(1)
 }
 

@@ -106,6 +106,30 @@ describe('OffsetCommit', () => {
     }
   })
 
+  test('a partition that is named many times is committed once, as the last of them says', async () => {
+    const client = await connect(broker())
+    const topic = await createTopic(client)
+    const group = newGroup()
+    const partitions = Array.from({ length: 1000 }, (_, committedOffset) => ({
+      partitionIndex: 0,
+      committedOffset,
+      committedLeaderEpoch: -1,
+      commitTimestamp: -1,
+      committedMetadata: null,
+    }))
+    const answer = await client.request(OffsetCommit, 8, {
+      groupId: group,
+      generationIdOrMemberEpoch: -1,
+      memberId: '',
+      groupInstanceId: null,
+      retentionTimeMs: -1,
+      topics: [{ name: topic, partitions }],
+    })
+    const codes = answer.topics[0].partitions.map(({ errorCode }) => errorCode)
+    expect(codes).toEqual(partitions.map(() => 0))
+    expect(await fetchOffsets(client, group)).toEqual({ [`${topic}-0`]: 999 })
+  })
+
   test('commits of one connection are answered in their order, and the last one counts', async () => {
     const client = await connect(broker())
     const topic = await createTopic(client)

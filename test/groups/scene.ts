@@ -24,7 +24,7 @@ export const testLimits = {
   membersMax: 100,
   groupsMax: 10,
   memberBytesMax: 10_000,
-  groupsBytesMax: 100_000,
+  groupsBytesMax: 1_000_000,
 } satisfies Partial<GroupConfig>
 
 export class MemoryStore implements GroupStore {

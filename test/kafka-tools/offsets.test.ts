@@ -2,14 +2,16 @@
  * Groups and committed offsets across the two: Kafka's DumpLogSegments decodes what odradek keeps, and odradek goes on
  * where a Kafka broker stopped (--adopt).
  */
-import { readdirSync } from 'node:fs'
+import { readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { type Admin, Kafka, logLevel } from 'kafkajs'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import type { GroupSnapshot } from '../../src/groups/types.ts'
-import { connect, createTopic, launchBroker } from '../broker/fixture.ts'
-import { commit, deleteOffsets } from '../groups/offsets-kit.ts'
+import { batchOf, connect, createTopic, launchBroker, store } from '../broker/fixture.ts'
+import { commit, deleteOffsets, fetchOffsets, fetchRows } from '../groups/offsets-kit.ts'
+import { spawnBroker } from '../support/spawn-broker.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
-import { complaintsIn, dumpLogs, requireKafka } from './kafka-tools.ts'
+import { complaintsIn, dumpLogs, KafkaNode, requireKafka, runTool } from './kafka-tools.ts'
 
 beforeEach(context => requireKafka(context))
 
@@ -81,4 +83,115 @@ test("DumpLogSegments --offsets-decoder reads odradek's groups and offsets", asy
       members: [{ memberId: 'member-1', groupInstanceId: 'instance-1', clientHost: '/127.0.0.1' }],
     },
   })
+})
+
+async function setOffsets(admin: Admin, groupId: string, offsets: number[]): Promise<void> {
+  const partitions = offsets.map((offset, partition) => ({ partition, offset: `${offset}` }))
+  await admin.setOffsets({ groupId, topic: 'orders', partitions })
+}
+
+/** A consumer that reads all of the topic, commits with a text, and leaves. */
+async function consumeAll(kafka: Kafka, groupId: string, count: number): Promise<void> {
+  const consumer = kafka.consumer({ groupId })
+  await consumer.connect()
+  await consumer.subscribe({ topic: 'orders', fromBeginning: true })
+  let seen = 0
+  const { promise, resolve } = Promise.withResolvers<void>()
+  await consumer.run({
+    autoCommit: false,
+    eachMessage: async ({ topic, partition, message }) => {
+      const offset = `${Number(message.offset) + 1}`
+      await consumer.commitOffsets([{ topic, partition, offset, metadata: 'by hand' }])
+      if (++seen === count) resolve()
+    },
+  })
+  await promise
+  await consumer.disconnect()
+}
+
+/** Offsets committed in a transaction that ends well, and in one that is given up. */
+async function commitInTransactions(kafka: Kafka): Promise<void> {
+  for (const consumerGroupId of ['committed', 'aborted']) {
+    const settings = { idempotent: true, maxInFlightRequests: 1 }
+    const producer = kafka.producer({ transactionalId: consumerGroupId, ...settings })
+    await producer.connect()
+    const transaction = await producer.transaction()
+    const topics = [{ topic: 'orders', partitions: [{ partition: 0, offset: '3' }] }]
+    await transaction.sendOffsets({ consumerGroupId, topics })
+    if (consumerGroupId === 'committed') await transaction.commit()
+    else await transaction.abort()
+    await producer.disconnect()
+  }
+}
+
+test('groups of an adopted Kafka directory go on where they were', {
+  timeout: 170_000,
+}, async () => {
+  const directory = await tempDirectory()
+  const node = await KafkaNode.start(directory)
+  onTestFinished(() => node.kill9())
+  const kafka = new Kafka({ brokers: [node.bootstrap], logLevel: logLevel.NOTHING })
+  const admin = kafka.admin()
+  await admin.connect()
+  await admin.createTopics({ topics: [{ topic: 'orders', numPartitions: 2 }] })
+  const producer = kafka.producer()
+  await producer.connect()
+  const messages = Array.from({ length: 10 }, (_, i) => ({ value: `${i}`, partition: i % 2 }))
+  await producer.send({ topic: 'orders', messages })
+  await producer.disconnect()
+  await consumeAll(kafka, 'consumers', 10)
+  for (let group = 0; group < 4; group++) {
+    await setOffsets(admin, `by admin ${group}`, [group, 0])
+    await setOffsets(admin, `by admin ${group}`, [group, group])
+  }
+  await admin.deleteGroups(['by admin 3'])
+  await commitInTransactions(kafka)
+  const inTransaction = async () => {
+    const [found] = await admin.fetchOffsets({ groupId: 'committed', topics: ['orders'] })
+    return found?.partitions.find(({ partition }) => partition === 0)?.offset
+  }
+  await expect.poll(inTransaction).toBe('3')
+  await admin.disconnect()
+  await node.stop()
+
+  const file = join(directory, 'adopt.json')
+  writeFileSync(file, '{ "orders": {} }')
+  const args = ['--adopt', file, '--broker-id', '1']
+  await using broker = await spawnBroker({ dataDirectory: join(directory, 'data'), args })
+  const client = await connect(broker)
+  expect(broker.stderr()).not.toContain('not taken over')
+  for (let group = 0; group < 4; group++) {
+    const wanted = group === 3 ? {} : { 'orders-0': group, 'orders-1': group }
+    expect(await fetchOffsets(client, `by admin ${group}`)).toEqual(wanted)
+  }
+  const rows = await fetchRows(client, 'consumers')
+  expect(rows['orders-0']).toMatchObject({ committedOffset: 5, metadata: 'by hand' })
+  expect(rows['orders-1']).toMatchObject({ committedOffset: 5, metadata: 'by hand' })
+  expect(await fetchOffsets(client, 'committed')).toEqual({ 'orders-0': 3 })
+  expect(await fetchOffsets(client, 'aborted')).toEqual({})
+  expect(await commit(client, 'by admin 2', { 'orders-0': 7 })).toEqual({ 'orders-0': 0 })
+  expect(await broker.stop()).toBe(0)
+})
+
+test("Kafka's kafka-consumer-groups describes, resets and deletes offsets", async () => {
+  const broker = await launchBroker()
+  onTestFinished(() => broker.close())
+  const client = await connect(broker)
+  const topic = await createTopic(client, { partitions: 2 })
+  for (const partition of [0, 1]) await store(client, topic, batchOf(['a', 'b']), { partition })
+  await commit(client, 'group', { [`${topic}-0`]: 1, [`${topic}-1`]: 0 })
+  const groups = (...args: string[]) =>
+    runTool('org.apache.kafka.tools.consumer.group.ConsumerGroupCommand', [
+      '--bootstrap-server',
+      broker.bootstrap,
+      ...args,
+    ])
+  const described = await groups('--describe', '--offsets', '--group', 'group')
+  // Group, topic, partition, committed, end, lag.
+  expect(described).toMatch(new RegExp(`group +${topic} +0 +1 +2 +1 `))
+  expect(described).toMatch(new RegExp(`group +${topic} +1 +0 +2 +2 `))
+  await groups('--reset-offsets', '--to-latest', '--topic', topic, '--execute', '--group', 'group')
+  expect(await fetchOffsets(client, 'group')).toEqual({ [`${topic}-0`]: 2, [`${topic}-1`]: 2 })
+  await groups('--delete-offsets', '--topic', `${topic}:1`, '--group', 'group')
+  expect(await fetchOffsets(client, 'group')).toEqual({ [`${topic}-0`]: 2 })
 })

@@ -1,6 +1,6 @@
 /**
- * JoinGroup 0-9. v0 has no rebalance timeout: it is the session timeout. v4 knows MEMBER_ID_REQUIRED (KIP-394), v5 static
- * members (KIP-345), v9 skip_assignment (KIP-814).
+ * JoinGroup 0-9. v0 has no rebalance timeout: it is the session timeout. v4 knows MEMBER_ID_REQUIRED (KIP-394), v5
+ * static members (KIP-345), v9 skip_assignment (KIP-814).
  */
 import {
   api,
