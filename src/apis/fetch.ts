@@ -1,5 +1,5 @@
 /**
- * Fetch 4-17: by topic name up to 12, by topic id from 13 on (KIP-516); sessions (KIP-227) in fetching/fetch-session.ts.
+ * Fetch 4-17: by topic name up to 12, by topic id from 13 on (KIP-516); sessions (KIP-227): fetching/fetch-session.ts.
  * Dispatcher thread. Long poll, min and max bytes, minOneMessage (KIP-74): see fetching/fetch-operation.ts.
  *
  * read_committed reads as read_uncommitted: without transactions the last stable offset is the high watermark.

@@ -6,8 +6,8 @@
  *                         (0, 0)  (id, 0)   a full answer, with the id of a new session
  *                         (id, n)           changes and forgotten partitions; rows with records, errors, moved offsets
  *
- * Bounded: sessions, and partitions in all of them. When there is no room, and no session has been idle for two minutes,
- * a consumer goes on without: id 0 in the answer is that.
+ * Bounded: sessions, and partitions in all of them. When there is no room, and no session has been idle for two
+ * minutes, a consumer goes on without: id 0 in the answer is that.
  */
 import { randomInt } from 'node:crypto'
 import type { FetchResponse } from '../apis/fetch.ts'

@@ -1,4 +1,4 @@
-/** Fetch 4-17 (KIP-74, KIP-227, KIP-320, KIP-392, KIP-903, KIP-951). Topic ids in place of names from 13 on (KIP-516). */
+/** Fetch 4-17 (KIP-74, KIP-227, KIP-320, KIP-392, KIP-903, KIP-951). From 13 on topics are ids, not names. */
 import {
   api,
   array,
