@@ -1,4 +1,4 @@
-/** DescribeAcls, CreateAcls, DeleteAcls 0-3 (KIP-140, KIP-290). Resource, pattern, operation and permission are codes. */
+/** DescribeAcls, CreateAcls, DeleteAcls 0-3 (KIP-140, KIP-290). Resources, patterns and operations are codes. */
 import { api, array, int8, int16, int32, nullableString, since, string } from '../schema.ts'
 
 /** Before version 1 every name was meant literally. */
