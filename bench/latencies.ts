@@ -17,6 +17,13 @@ export class Latencies {
     this.#total += count
   }
 
+  add(other: Latencies): void {
+    for (let bucket = 0; bucket < bucketCount; bucket++) {
+      this.#counts[bucket]! += other.#counts[bucket]!
+    }
+    this.#total += other.#total
+  }
+
   reset(): void {
     this.#counts.fill(0)
     this.#total = 0

@@ -34,8 +34,11 @@ export interface PacedResult {
 
 const correlationIdPosition = 8
 
-/** Sends for `seconds` and waits for all answers. Rejects on any error code or a lost connection. */
-export async function pacedLoad(settings: PacedSettings): Promise<PacedResult> {
+/**
+ * Sends for `seconds` and waits for all answers; adds their latencies to `all` as well. Rejects on any error code or a
+ * lost connection.
+ */
+export async function pacedLoad(settings: PacedSettings, all: Latencies): Promise<PacedResult> {
   const latencies = new Latencies()
   const frame = encodeFrame(settings)
   const socket = createConnection({ host: settings.host, port: settings.port, noDelay: true })
@@ -57,6 +60,7 @@ export async function pacedLoad(settings: PacedSettings): Promise<PacedResult> {
     })
   })
   socket.removeAllListeners('close').destroy()
+  all.add(latencies)
   return {
     requests: total,
     p50Ms: latencies.percentileMs(0.5),

@@ -1,49 +1,68 @@
 /**
- * The cases of `bench upkeep`: a broker, a hot topic, another topic that gives the broker work, two measurements.
+ * The cases of `bench upkeep`: a broker, a hot topic, other topics that give the broker work that can be switched on
+ * and off while it runs.
  *
- *   fill the other topic | quiet: paced load on `hot` | start the work | the same load again, while it lasts
+ *   fill | work on: window | work off: window | work on: window | ...     the same paced load in all of them
  */
+import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { encodeBatch } from '../src/protocol/encode-batch.ts'
-import { Errors, errorName } from '../src/protocol/errors.ts'
-import { CreateTopics } from '../src/protocol/messages/create-topics.ts'
-import { IncrementalAlterConfigs } from '../src/protocol/messages/incremental-alter-configs.ts'
-import { Produce } from '../src/protocol/messages/produce.ts'
 import { type Limits, limit } from './cgroup.ts'
-import { produceVersion } from './load-produce.ts'
-import { type PacedResult, pacedLoad } from './paced-load.ts'
+import { Latencies } from './latencies.ts'
+import { pacedLoad } from './paced-load.ts'
 import { readProcessUsage } from './process-usage.ts'
 import { formatNumber } from './report.ts'
 import { type MeasuredServer, startServer } from './server-process.ts'
+import {
+  alterTopic,
+  createTopic,
+  deleteTopic,
+  fillKeyed,
+  fillPlain,
+  readCounter,
+} from './upkeep-topics.ts'
 import { runLoad } from './wire-cases.ts'
-import { requestOnce } from './wire-messages.ts'
 
 export interface UpkeepOptions {
+  /** Of one window. */
   readonly seconds: number
-  readonly repeatCount: number
+  /** Pairs of windows of every case. */
+  readonly windowCount: number
   readonly requestsPerSecond: number
-  readonly backlogBytes: number
   readonly cases: readonly string[]
+  /** Further settings of `odradek start`. */
+  readonly settings: readonly string[]
   readonly jsonPath: string | null
   readonly directory: string | null
 }
 
-export interface UpkeepFigures extends PacedResult {
-  /** What the broker did besides, by its own metrics. */
+/** Of all windows of one kind together, and window by window. */
+export interface UpkeepFigures {
+  readonly p50Ms: number
+  readonly p99Ms: number
+  readonly p999Ms: number
+  readonly windowP99Ms: readonly number[]
+}
+
+export interface UpkeepResult {
+  readonly quiet: UpkeepFigures
+  readonly busy: UpkeepFigures
+  /** What the broker did in the busy windows, by its own metrics. */
   readonly background: string
 }
 
 interface Case {
   /** Settings of `odradek start`. */
-  readonly set: readonly string[]
-  /** Further ones, which would work while it is to be quiet: the broker is started again with them. */
-  readonly setBusy?: readonly string[]
+  settings(options: UpkeepOptions): readonly string[]
   readonly limits?: Limits
-  /** Gives the other topic its content. */
+  /** Gives topic `work-WINDOW` (0 for the one of all windows) its content. */
   fill(server: MeasuredServer, options: UpkeepOptions): Promise<void>
-  /** Starts the work; what it returns ends it. */
-  begin(server: MeasuredServer, options: UpkeepOptions): Promise<() => Promise<void>>
+  /** Resolves when the work of this window goes on; what it returns resolves when it has ended. */
+  begin(
+    server: MeasuredServer,
+    options: UpkeepOptions,
+    window: number,
+  ): Promise<() => Promise<void>>
   readonly work: Work
 }
 
@@ -51,19 +70,37 @@ interface Case {
 interface Work {
   readonly name: string
   soFar(server: MeasuredServer): Promise<number>
-  /** A second with less than this is one without work. */
+  /** A busy window has at least this, a quiet one no more than half of it. */
   readonly perSecondMin: number
 }
 
-const topic = 'other'
 const coldMemoryBytes = 512 * 1024 * 1024
-const nothingToEnd = async (): Promise<void> => {}
+const looksMs = 500
+/** The default rate. */
+const scrubBytesPerSecond = 32 * 1024 * 1024
+/** Half of the default rate: a task rests for as long as it works. What is left of a pass is waited for. */
+const cleanerBytesPerSecond = 32 * 1024 * 1024
+/** A segment of 16 MiB every 200 ms: far more than five minutes' worth of any log that fits this disk. */
+const retentionCheckMs = 200
+const retentionSegmentBytes = 16 * 1024 * 1024
 
-const reader: Pick<Case, 'set' | 'begin' | 'work'> = {
-  set: ['log.segment.bytes=268435456'],
+const reader: Omit<Case, 'fill' | 'limits'> = {
+  settings: () => ['log.segment.bytes=268435456'],
   begin: async (server, { seconds }) => {
-    const reading = readAll(server, seconds + 1)
-    return () => reading
+    const { host, port } = server
+    const reading = runLoad({
+      mode: 'consume',
+      host,
+      port,
+      topic: 'work',
+      seconds: seconds + 1,
+      warmupSeconds: 0,
+      payloadBytesMax: 1e15,
+    })
+    await setTimeout(looksMs)
+    return async () => {
+      await reading
+    }
   },
   work: {
     name: 'bytes fetched',
@@ -74,155 +111,177 @@ const reader: Pick<Case, 'set' | 'begin' | 'work'> = {
 
 const cases: Readonly<Record<string, Case>> = {
   retention: {
-    set: ['log.retention.check.interval.ms=200', 'log.segment.bytes=16777216'],
-    fill: (server, { backlogBytes }) => fillPlain(server, backlogBytes),
-    begin: async server => {
-      await alter(server, 'retention.ms', '1')
-      return nothingToEnd
+    settings: () => [
+      `log.retention.check.interval.ms=${retentionCheckMs}`,
+      `log.segment.bytes=${retentionSegmentBytes}`,
+    ],
+    fill: async (server, { seconds, windowCount }) => {
+      const segmentCount = Math.ceil(((seconds + 1) * 1000) / retentionCheckMs)
+      for (let window = 0; window < windowCount; window++) {
+        await fillPlain(server, `work-${window}`, segmentCount * retentionSegmentBytes)
+      }
+    },
+    begin: async (server, _, window) => {
+      const topic = `work-${window}`
+      await alterTopic(server, topic, 'retention.ms', '1')
+      return () => alterTopic(server, topic, 'retention.ms', '-1')
     },
     work: {
       name: 'segments deleted',
       soFar: server => readCounter(server, 'odradek_segments_deleted_total'),
-      perSecondMin: 1,
+      perSecondMin: 2,
     },
   },
+  // A pass takes the half of its interval, for which there is just enough to do.
   scrub: {
-    set: ['log.segment.bytes=67108864'],
-    setBusy: ['log.scrub.interval.ms=1000'],
-    fill: (server, { backlogBytes }) => fillPlain(server, backlogBytes),
-    begin: async () => nothingToEnd,
+    settings: ({ seconds }) => [`log.scrub.interval.ms=${scrubIntervalMs(seconds)}`],
+    fill: (server, { seconds }) =>
+      fillPlain(server, 'work', (scrubIntervalMs(seconds) / 2000) * scrubBytesPerSecond),
+    begin: async server => {
+      await moves(server, cases.scrub!.work, true)
+      return () => moves(server, cases.scrub!.work, false)
+    },
     work: {
       name: 'bytes scrubbed',
       soFar: server => readCounter(server, 'odradek_scrubbed_bytes_total'),
-      perSecondMin: 1e6,
+      perSecondMin: 4e6,
     },
   },
   compaction: {
-    set: ['log.cleaner.backoff.ms=200', 'log.segment.bytes=67108864'],
-    fill: (server, { backlogBytes }) => fillKeyed(server, backlogBytes),
-    begin: async server => {
-      await alter(server, 'cleanup.policy', 'compact')
-      await alter(server, 'min.cleanable.dirty.ratio', '0.01')
-      return nothingToEnd
+    settings: () => ['log.cleaner.backoff.ms=200', 'log.segment.bytes=16777216'],
+    // All is read twice, half of it is written.
+    fill: async (server, { seconds, windowCount }) => {
+      for (let window = 0; window < windowCount; window++) {
+        const bytes = ((seconds + 1) * cleanerBytesPerSecond) / 2.5
+        await fillKeyed(server, `work-${window}`, bytes + 16 * 1024 * 1024)
+      }
     },
-    // Its own counters move at the end of a pass only.
+    begin: async (server, _, window) => {
+      const passes = () => readCounter(server, 'odradek_compactions_total')
+      const before = await passes()
+      const topic = `work-${window}`
+      await alterTopic(server, topic, 'min.cleanable.dirty.ratio', '0.01')
+      await alterTopic(server, topic, 'cleanup.policy', 'compact')
+      await setTimeout(looksMs)
+      return async () => {
+        for (let look = 0; (await passes()) === before; look++) {
+          if (look === 120) throw new Error('compaction does not come to its end')
+          await setTimeout(looksMs)
+        }
+      }
+    },
+    // Its own counters move at the end of a pass only. The load's own are below this.
     work: {
       name: 'bytes read from files and sockets',
       soFar: async ({ pid }) => readProcessUsage(pid).readAnyBytes,
-      perSecondMin: 20e6,
+      perSecondMin: 12e6,
     },
   },
   // What any reader at full speed costs on the same cores: the cold ones are to be compared with it.
-  warm: { ...reader, fill: (server, { backlogBytes }) => fillPlain(server, backlogBytes) },
+  warm: { ...reader, fill: server => fillPlain(server, 'work', 600e6) },
   cold: {
     ...reader,
     limits: { memoryBytes: coldMemoryBytes },
-    fill: server => fillPlain(server, 4 * coldMemoryBytes),
+    fill: server => fillPlain(server, 'work', 4 * coldMemoryBytes),
   },
   // The same with a disk that is slower than processors are: a read of 1 MB takes 10 ms.
   'cold-slow': {
     ...reader,
     limits: { memoryBytes: coldMemoryBytes, readBytesPerSecond: 100e6 },
-    fill: server => fillPlain(server, 4 * coldMemoryBytes),
+    fill: server => fillPlain(server, 'work', 4 * coldMemoryBytes),
   },
 }
 
 export const upkeepCases: readonly string[] = Object.keys(cases)
+
+/** A pass takes the half of it, or longer on a busy machine: a busy window fits in, and a quiet one fits the rest. */
+function scrubIntervalMs(seconds: number): number {
+  return (seconds + 2) * 4000
+}
 
 /** Runs one case in `directory`, removed afterwards. Rejects when a load fails or the work did not happen. */
 export async function runUpkeepCase(
   name: string,
   options: UpkeepOptions,
   directory: string,
-): Promise<{ quiet: UpkeepFigures; busy: UpkeepFigures }> {
+): Promise<UpkeepResult> {
   const upkeep = cases[name]!
-  let { server, end } = await start(upkeep, directory, upkeep.set)
+  const server = await start(upkeep, directory, options)
+  const unlimit = upkeep.limits === undefined ? null : limit(server.pid, directory, upkeep.limits)
   try {
-    await create(server, 'hot')
     await upkeep.fill(server, options)
-    await measure(server, { ...options, seconds: 2 })
-    const quiet = await measure(server, options)
-    if (upkeep.setBusy !== undefined) {
-      await end()
-      const again = await start(upkeep, directory, [...upkeep.set, ...upkeep.setBusy])
-      server = again.server
-      end = again.end
-      await measure(server, { ...options, seconds: 2 })
-    }
-    const endWork = await upkeep.begin(server, options)
-    const watch = watchWork(server, upkeep.work)
-    const busy = await measure(server, options)
-    const background = await watch.end()
-    await endWork()
-    return { quiet, busy: { ...busy, background } }
+    spawnSync('sync')
+    await createTopic(server, 'hot')
+    await runWindow(server, { ...options, seconds: 3 }, new Latencies())
+    return await runWindows(upkeep, server, options)
   } finally {
-    await end()
+    await server.stop()
+    await unlimit?.()
     server.remove()
   }
 }
 
+async function runWindows(
+  upkeep: Case,
+  server: MeasuredServer,
+  options: UpkeepOptions,
+): Promise<UpkeepResult> {
+  const quiet = new Windows()
+  const busy = new Windows()
+  let done = 0
+  for (let window = 0; window < options.windowCount; window++) {
+    const endWork = await upkeep.begin(server, options, window)
+    done += await watched(server, upkeep.work, true, () => busy.run(server, options))
+    await endWork()
+    await setTimeout(looksMs)
+    await watched(server, upkeep.work, false, () => quiet.run(server, options))
+    // The hot topic starts anew, so that the scrub has no more to do in the last window than in the first.
+    await deleteTopic(server, 'hot')
+    await createTopic(server, 'hot')
+    await runWindow(server, { ...options, seconds: 0.5 }, new Latencies())
+  }
+  const background = `${formatNumber(done)} ${upkeep.work.name}`
+  return { quiet: quiet.figures, busy: busy.figures, background }
+}
+
 async function start(
-  { limits }: Case,
+  upkeep: Case,
   directory: string,
-  settings: readonly string[],
-): Promise<{ server: MeasuredServer; end: () => Promise<void> }> {
+  options: UpkeepOptions,
+): Promise<MeasuredServer> {
   // The others are without these.
   const off = ['log.retention.check.interval.ms=86400000', 'log.scrub.interval.ms=0']
-  const server = await startServer({
+  const settings = [...off, ...upkeep.settings(options), ...options.settings]
+  return await startServer({
     kind: 'odradek',
     directory: join(directory, 'server'),
     gcProbe: false,
-    odradekArguments: [
-      ...['--workers', '1'],
-      ...[...off, ...settings].flatMap(setting => ['--set', setting]),
-    ],
+    odradekArguments: ['--workers', '1', ...settings.flatMap(setting => ['--set', setting])],
     profileDirectory: null,
   })
-  const unlimit = limits === undefined ? null : limit(server.pid, directory, limits)
-  let isEnded = false
-  const end = async (): Promise<void> => {
-    if (isEnded) return
-    isEnded = true
-    await server.stop()
-    await unlimit?.()
-  }
-  return { server, end }
 }
 
-/** Looks twice a second. */
-function watchWork(server: MeasuredServer, work: Work): { end(): Promise<string> } {
-  const stopped = new AbortController()
-  const watching = (async () => {
-    let [last, looks, active] = [await work.soFar(server), 0, 0]
-    const first = last
-    let lastMs = performance.now()
-    while (!stopped.signal.aborted) {
-      await setTimeout(500)
-      const soFar = await work.soFar(server)
-      const seconds = (performance.now() - lastMs) / 1000
-      if (soFar - last >= work.perSecondMin * seconds) active++
-      looks++
-      last = soFar
-      lastMs = performance.now()
-    }
-    return { done: last - first, share: active / looks }
-  })()
-  return {
-    end: async () => {
-      stopped.abort()
-      const { done, share } = await watching
-      if (share < 0.5) {
-        throw new Error(`${work.name}: only in ${Math.round(share * 100)} % of the time`)
-      }
-      return `${formatNumber(done)} ${work.name}, in ${Math.round(share * 100)} % of the time`
-    },
+class Windows {
+  readonly #all = new Latencies()
+  readonly #p99Ms: number[] = []
+
+  async run(server: MeasuredServer, options: UpkeepOptions): Promise<void> {
+    this.#p99Ms.push(await runWindow(server, options, this.#all))
+  }
+
+  get figures(): UpkeepFigures {
+    const of = (share: number): number => this.#all.percentileMs(share)
+    const windowP99Ms = this.#p99Ms
+    return { p50Ms: of(0.5), p99Ms: of(0.99), p999Ms: of(0.999), windowP99Ms }
   }
 }
 
-async function measure(
+/** Returns the p99 in ms; adds everything to `all`. */
+async function runWindow(
   { host, port }: MeasuredServer,
   { seconds, requestsPerSecond }: UpkeepOptions,
-): Promise<UpkeepFigures> {
+  all: Latencies,
+): Promise<number> {
   const load = {
     host,
     port,
@@ -231,94 +290,35 @@ async function measure(
     recordsPerBatch: 50,
     recordBytes: 200,
   } as const
-  return { ...(await pacedLoad({ ...load, requestsPerSecond, seconds })), background: '' }
+  return (await pacedLoad({ ...load, requestsPerSecond, seconds }, all)).p99Ms
 }
 
-async function create(server: MeasuredServer, name: string): Promise<void> {
-  const response = await requestOnce(server, CreateTopics, 4, {
-    topics: [{ name, numPartitions: 1, replicationFactor: 1, assignments: [], configs: [] }],
-    timeoutMs: 10_000,
-    validateOnly: false,
-  })
-  expectNone(`creating topic ${name}`, response.topics[0]?.errorCode)
+/** Resolves to what was done during `run`; rejects where that was too little, or too much for a quiet window. */
+async function watched(
+  server: MeasuredServer,
+  work: Work,
+  isWanted: boolean,
+  run: () => Promise<void>,
+): Promise<number> {
+  const before = await work.soFar(server)
+  const startMs = performance.now()
+  await run()
+  const seconds = (performance.now() - startMs) / 1000
+  const done = (await work.soFar(server)) - before
+  const share = done / seconds / work.perSecondMin
+  if (isWanted ? share >= 1 : share <= 0.5) return done
+  const kind = isWanted ? 'busy' : 'quiet'
+  throw new Error(`${formatNumber(done)} ${work.name} in a ${kind} window`)
 }
 
-async function alter(server: MeasuredServer, name: string, value: string): Promise<void> {
-  const response = await requestOnce(server, IncrementalAlterConfigs, 0, {
-    resources: [
-      { resourceType: 2, resourceName: topic, configs: [{ name, configOperation: 0, value }] },
-    ],
-    validateOnly: false,
-  })
-  expectNone(`setting ${name}`, response.responses[0]?.errorCode)
-}
-
-function expectNone(what: string, errorCode = -1): void {
-  if (errorCode !== Errors.NONE) throw new Error(`${what}: ${errorName(errorCode)}`)
-}
-
-async function fillPlain(server: MeasuredServer, bytes: number): Promise<void> {
-  await create(server, topic)
-  await runLoad({
-    host: server.host,
-    port: server.port,
-    topic,
-    recordsPerBatch: 1000,
-    acks: -1,
-    inFlight: 16,
-    seconds: 600,
-    warmupSeconds: 0,
-    payloadBytesMax: bytes,
-  })
-}
-
-/** Updates of 20,000 keys, a batch of 1,000 at a time. */
-async function fillKeyed(server: MeasuredServer, bytes: number): Promise<void> {
-  await create(server, topic)
-  const value = Buffer.alloc(200, 'value ')
-  let record = 0
-  for (let written = 0; written < bytes; ) {
-    const records = Array.from({ length: 1000 }, () => ({
-      key: Buffer.from(`key ${(record++ * 7919) % 20_000}`),
-      value,
-    }))
-    const batch = encodeBatch({ records })
-    const response = await requestOnce(server, Produce, produceVersion, {
-      transactionalId: null,
-      acks: 1,
-      timeoutMs: 30_000,
-      topicData: [
-        {
-          name: topic,
-          partitionData: [{ index: 0, records: batch }],
-        },
-      ],
-    })
-    expectNone('filling', response.responses[0]?.partitionResponses[0]?.errorCode)
-    written += batch.length
+/** Resolves when the work goes on, or when it has stopped. */
+async function moves(server: MeasuredServer, work: Work, isWanted: boolean): Promise<void> {
+  let last = await work.soFar(server)
+  for (let look = 0; look < 120; look++) {
+    await setTimeout(looksMs)
+    const soFar = await work.soFar(server)
+    if (soFar > last === isWanted) return
+    last = soFar
   }
-}
-
-/** A consumer that reads the other topic from its start, as fast as it is served. */
-async function readAll(server: MeasuredServer, seconds: number): Promise<void> {
-  const { host, port } = server
-  await runLoad({
-    mode: 'consume',
-    host,
-    port,
-    topic,
-    seconds,
-    warmupSeconds: 0,
-    payloadBytesMax: 1e15,
-  })
-}
-
-async function readCounter(server: MeasuredServer, name: string): Promise<number> {
-  const http = /http=(\S+)/.exec(server.readyLine)?.[1]
-  const text = await (await fetch(`http://${http}/metrics`)).text()
-  let sum = 0
-  for (const line of text.split('\n')) {
-    if (line.startsWith(name)) sum += Number(line.slice(line.lastIndexOf(' ') + 1))
-  }
-  return sum
+  throw new Error(`${work.name}: it does not ${isWanted ? 'begin' : 'end'}`)
 }

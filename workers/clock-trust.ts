@@ -5,8 +5,10 @@
  *   monotonic  ----|------|------|                     by more than 60 s since, somebody set the wall clock, or the
  *                                                      machine slept: no record is deleted by age for ten minutes
  *
- * The pause gives people and NTP time; what comes after it is taken for the truth. It only ever delays: ages are
- * measured on both clocks as well (log/retention.ts), and the size limit goes on working (RELIABILITY 2.4).
+ * What it knows is kept outside of the thread: one that takes the place of a dead one goes on with the pause, and
+ * notices what moved meanwhile. The pause gives people and NTP time; what comes after it is taken for the truth. It
+ * only ever delays: ages are measured on both clocks as well (log/retention.ts), and the size limit goes on working
+ * (RELIABILITY 2.4).
  */
 import type { Clock } from '../src/contracts/clock.ts'
 
@@ -17,10 +19,25 @@ const WINDOW_MS = 60 * 60_000
 /** At start: so much later than the last sign of life is a long holiday, or a wrong clock. */
 const AHEAD_MS_MAX = 24 * 60 * 60_000
 
+/** What one owner thread knew of the clocks; outlives it. Times are those of the reader's clocks. */
+export interface ClockMemory {
+  /** Null for the first thread of the process. */
+  read(): ClockLook | null
+  write(look: ClockLook): void
+}
+
+export interface ClockLook {
+  readonly wallMs: number
+  readonly monotonicMs: number
+  /** Monotonic; -Infinity for no pause. */
+  readonly pausedUntilMs: number
+}
+
 export interface ClockTrustOptions {
   readonly clock: Clock
   /** Newest wall time that an earlier run of the broker is known to have seen; null when there is none. */
   readonly lastSeenWallMs: number | null
+  readonly memory?: ClockMemory
   /** Deleting by age pauses, or is paused anew. */
   readonly onPause: (reason: string, pauseMs: number) => void
 }
@@ -28,16 +45,25 @@ export interface ClockTrustOptions {
 export class ClockTrust {
   readonly #clock: Clock
   readonly #onPause: ClockTrustOptions['onPause']
+  readonly #memory: ClockMemory | undefined
   #wallMs: number
   #monotonicMs: number
   /** On the monotonic clock. */
   #pausedUntilMs = Number.NEGATIVE_INFINITY
 
-  constructor({ clock, lastSeenWallMs, onPause }: ClockTrustOptions) {
+  constructor({ clock, lastSeenWallMs, memory, onPause }: ClockTrustOptions) {
     this.#clock = clock
     this.#onPause = onPause
-    this.#wallMs = clock.wallMs()
-    this.#monotonicMs = clock.monotonicMs()
+    this.#memory = memory
+    const before = memory?.read() ?? null
+    this.#wallMs = before?.wallMs ?? clock.wallMs()
+    this.#monotonicMs = before?.monotonicMs ?? clock.monotonicMs()
+    if (before !== null) {
+      this.#pausedUntilMs = before.pausedUntilMs
+      if (this.isPaused) this.#tell('so it was before the owner thread died')
+      return
+    }
+    this.#remember()
     if (lastSeenWallMs === null) return
     const sinceMs = this.#wallMs - lastSeenWallMs
     const last = `the last sign of life, ${iso(lastSeenWallMs)}`
@@ -56,6 +82,7 @@ export class ClockTrust {
     if (isDrift || monotonicMs - this.#monotonicMs > WINDOW_MS) {
       this.#wallMs = wallMs
       this.#monotonicMs = monotonicMs
+      this.#remember()
     }
     if (isDrift) {
       const seconds = Math.round(driftMs / 1000)
@@ -71,7 +98,17 @@ export class ClockTrust {
 
   #pause(reason: string): void {
     this.#pausedUntilMs = this.#monotonicMs + PAUSE_MS
-    this.#onPause(reason, PAUSE_MS)
+    this.#remember()
+    this.#tell(reason)
+  }
+
+  #tell(reason: string): void {
+    this.#onPause(reason, this.#pausedUntilMs - this.#clock.monotonicMs())
+  }
+
+  #remember(): void {
+    const [wallMs, monotonicMs] = [this.#wallMs, this.#monotonicMs]
+    this.#memory?.write({ wallMs, monotonicMs, pausedUntilMs: this.#pausedUntilMs })
   }
 }
 

@@ -3,12 +3,16 @@
  * per directory for all who ask while another is under way (a thousand new logs share their parent). Owner threads.
  *
  *   asked -> next[path] -> running -> all who asked before it started are told
+ *                             |  ^
+ *                             '--' no descriptor left: later, as nothing was synced that could be lost
  */
 import fs from 'node:fs'
 
 type Done = (error: Error | null) => void
 
 const RUNNING_MAX = 16
+const waitMsMin = 20
+const waitMsMax = 1000
 
 /** Who waits for a sync that has not started yet; in the order in which they start. */
 const next = new Map<string, Done[]>()
@@ -40,8 +44,12 @@ function startMore(): void {
   }
 }
 
-function syncOne(path: string, done: Done): void {
+function syncOne(path: string, done: Done, waitMs = waitMsMin): void {
   fs.open(path, 'r', (openError, fd) => {
+    if (openError?.code === 'EMFILE' || openError?.code === 'ENFILE') {
+      setTimeout(() => syncOne(path, done, Math.min(2 * waitMs, waitMsMax)), waitMs)
+      return
+    }
     if (openError) {
       done(openError)
       return

@@ -1,6 +1,6 @@
 /**
- * The real file system behind the `Disk` contract: synchronous calls, except for syncs and touches, which are started
- * in libuv's pool and reported on the owner's event loop. Owner threads and recovery tasks.
+ * The real file system behind the `Disk` contract: synchronous calls, except for those that are started in libuv's
+ * pool and reported on the owner's event loop. Owner threads and recovery tasks.
  *
  * A descriptor is never closed while a call on it is queued: the number could be reused for another file meanwhile and
  * a sync would then prove the wrong one (RELIABILITY V7). `close` waits for it in the background.
@@ -8,6 +8,7 @@
 import fs from 'node:fs'
 import type { Disk, DiskFile } from '../src/contracts/disk.ts'
 import { startDirectorySync } from './directory-syncs.ts'
+import { freeLater, holdOpen, startHoldingOpen } from './freeing.ts'
 
 const openFlags = {
   wx: fs.constants.O_CREAT | fs.constants.O_EXCL | fs.constants.O_RDWR,
@@ -156,35 +157,13 @@ function syncDirectory(path: string): void {
   }
 }
 
-/** Smaller files go in no time. */
-const largeBytes = 4 * 1024 * 1024
-/** Files being freed hold a descriptor each. */
-const freeingMax = 64
-let freeingCount = 0
-
-/**
- * Takes the name of a large file away without waiting until its blocks and its page cache are given back (0.2 ms per
- * MiB): it is held open meanwhile, and the pool closes it.
- */
+/** Takes the name of a file away, but not yet its blocks where these are many. */
 function freeingLater(path: string, takeAway: () => void): void {
-  const isLarge = (fs.statSync(path, { throwIfNoEntry: false })?.size ?? 0) >= largeBytes
-  const fd = isLarge && freeingCount < freeingMax ? openQuietly(path) : -1
+  const fd = holdOpen(path)
   try {
     takeAway()
   } finally {
-    if (fd >= 0) {
-      freeingCount++
-      fs.close(fd, () => freeingCount--)
-    }
-  }
-}
-
-/** -1 when it cannot be opened: no descriptor left, no right to read. */
-function openQuietly(path: string): number {
-  try {
-    return fs.openSync(path, 'r')
-  } catch {
-    return -1
+    freeLater(fd)
   }
 }
 
@@ -197,13 +176,66 @@ function removeTree(path: string): void {
   fs.rmSync(path, { recursive: true, force: true })
 }
 
+type Done = (error: Error | null) => void
+
+function startUnlink(paths: readonly string[], done: Done): void {
+  const next = (index: number): void => {
+    if (index === paths.length) {
+      done(null)
+      return
+    }
+    startHoldingOpen(paths[index], fd => {
+      fs.unlink(paths[index], error => {
+        freeLater(fd)
+        if (error === null || error.code === 'ENOENT') next(index + 1)
+        else done(error)
+      })
+    })
+  }
+  if (paths.length > 0) next(0)
+  else setImmediate(done, null)
+}
+
+function startRemoveTree(path: string, done: Done): void {
+  fs.readdir(path, (error, names) => {
+    if (error !== null) {
+      done(error.code === 'ENOENT' ? null : error)
+      return
+    }
+    const insides = names.map(name => `${path}/${name}`)
+    startUnlink(insides, () => {
+      // What is left is no file of a log, or says why.
+      fs.rm(path, { recursive: true, force: true }, done)
+    })
+  })
+}
+
+function startTouchFile(path: string, bytes: number, done: () => void): void {
+  fs.open(path, 'r', (error, fd) => {
+    if (error !== null) {
+      done()
+      return
+    }
+    const file = new RealFile(path, fd, () => {}, nobody)
+    const end = (): void => {
+      file.close()
+      done()
+    }
+    if (bytes === 0) end()
+    else file.startTouch(0, bytes, end)
+  })
+}
+
 const calls: Omit<Disk, 'open'> = {
   mkdir: path => {
     fs.mkdirSync(path)
   },
   rename: (from, to) => freeingLater(to, () => fs.renameSync(from, to)),
   unlink: path => freeingLater(path, () => fs.unlinkSync(path)),
+  startUnlink,
   removeTree,
+  startRemoveTree,
+  startTouchFile,
   exists: path => fs.existsSync(path),
   list: directory => fs.readdirSync(directory),
   readFile: path => fs.readFileSync(path),
@@ -236,7 +268,10 @@ function tellingCalls(listener: CallListener): typeof calls {
     mkdir: path => inCall(listener, () => calls.mkdir(path)),
     rename: (from, to) => inCall(listener, () => calls.rename(from, to)),
     unlink: path => inCall(listener, () => calls.unlink(path)),
+    startUnlink,
     removeTree: path => inCall(listener, () => calls.removeTree(path)),
+    startRemoveTree,
+    startTouchFile,
     exists: path => inCall(listener, () => calls.exists(path)),
     list: directory => inCall(listener, () => calls.list(directory)),
     readFile: path => inCall(listener, () => calls.readFile(path)),

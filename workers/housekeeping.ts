@@ -18,8 +18,11 @@ const SLICE_LOGS_MAX = 64
 const SLICE_MS = 3
 /** Between two slices: requests come first. */
 const PAUSE_MS = 1
-/** After a log that has something synced: a thousand of them at once would hold up the flushes of producers. */
-const SYNC_PAUSE_MS = 20
+/**
+ * After a log that has something synced or unlinked: each of these may hold up one flush of a producer, so that they
+ * must be rare. A thousand such logs take two minutes.
+ */
+const SYNC_PAUSE_MS = 100
 const SWEEP_MS = 50
 /** The first pass does not wait for as long as the others. */
 const FIRST_PASS_MS_MAX = 30_000

@@ -81,10 +81,14 @@ export class OwnerLoop {
   readonly #staged: StagedAppend[] = []
   #stagedCount = 0
   readonly #touched: PartitionLog[] = []
-  readonly #coldReads = new ColdReads((link, command) => {
-    this.#answer(link, command, this.#known(command))
-    this.#links.ring()
-  })
+  readonly #coldReads = new ColdReads(
+    (link, command) => {
+      this.#answer(link, command, this.#known(command))
+      this.#links.ring()
+    },
+    undefined,
+    log => this.logs[log.slot] === log,
+  )
   #asleep = false
   #turnScheduled = false
 
@@ -219,9 +223,8 @@ export class OwnerLoop {
       else this.#stage(entry, log, command)
       return
     }
-    const isRead = command.op === Op.read && log !== null
-    if (isRead && this.#coldReads.putAside(link, log, command)) {
-      this.metrics.add(Metric.coldReads, 1)
+    if (log !== null && this.#coldReads.putAside(link, log, command)) {
+      if (command.op === Op.read) this.metrics.add(Metric.coldReads, 1)
       return
     }
     this.#answer(link, command, log)

@@ -7,11 +7,12 @@
  * The mark in meta.properties comes last: a crash before it leaves Kafka's directory, a few files richer, and the next
  * start with --adopt does the same again.
  */
-import { open, rename } from 'node:fs/promises'
+import { open, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { BrokerConfig } from '../config/config.ts'
 import { ConfigError } from '../config/sources.ts'
 import { checkTogether, checkTopicConfigs } from '../config/topic-configs.ts'
+import { FLUSHED_ENDS_FILE } from '../contracts/flushed-ends.ts'
 import { encodeMarks, LOG_MARKS_FILE } from '../contracts/log-marks.ts'
 import { offsetsTopicConfigs } from '../groups/offsets-topic.ts'
 import { ProducerIds } from '../topics/producer-ids.ts'
@@ -41,6 +42,7 @@ export interface Adoption {
 export async function adoptDirectory(directory: string, adoption: Adoption): Promise<void> {
   const found = await readKafkaDirectory(directory)
   const records = planTopics(found, adoption)
+  await dropRemains(directory, name => name === FLUSHED_ENDS_FILE || name.startsWith('journal-'))
   for (const record of records) await prepareLogs(directory, record, found)
   await ProducerIds.startAt(directory, FIRST_PRODUCER_ID)
   const store = new FileTopicStore(directory)
@@ -115,6 +117,7 @@ async function prepareLogs(
   for (let index = 0; index < partitions; index++) {
     const logName = partitionDirectoryName(name, index)
     const path = join(directory, logName)
+    await dropRemains(path, name => name.endsWith('.window'))
     const marks = { logStart: logStarts.get(logName) ?? 0, cleanedEnd: Number.MAX_SAFE_INTEGER }
     await writeDurably(join(path, LOG_MARKS_FILE), encodeMarks(marks))
     const cleaned = cleanedTo.get(logName) ?? 0
@@ -123,6 +126,13 @@ async function prepareLogs(
     if (cleaned > 0) await writeDurably(join(path, progress), Buffer.alloc(0))
     await syncDirectory(path)
   }
+}
+
+/** What odradek noted of a directory that was its own before Kafka had it is not true any more. */
+async function dropRemains(path: string, isOurs: (name: string) => boolean): Promise<void> {
+  const names = (await readdir(path)).filter(isOurs)
+  for (const name of names) await rm(join(path, name))
+  if (names.length > 0) await syncDirectory(path)
 }
 
 async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {

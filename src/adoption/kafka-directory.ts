@@ -44,8 +44,8 @@ export async function readKafkaDirectory(path: string): Promise<KafkaDirectory> 
     topics: new Map(),
     leftAlone: [],
     withAborted: [],
-    logStarts: await readCheckpoint(join(path, 'log-start-offset-checkpoint')),
-    cleanedTo: await readCheckpoint(join(path, 'cleaner-offset-checkpoint')),
+    logStarts: await readKafkaOffsets(join(path, 'log-start-offset-checkpoint')),
+    cleanedTo: await readKafkaOffsets(join(path, 'cleaner-offset-checkpoint')),
   }
   const names = (await readdir(path, { withFileTypes: true })).filter(isDirectory)
   for (const { name } of names.sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -75,7 +75,8 @@ function leaveCutOffsets({ topics, leftAlone }: KafkaDirectory): void {
 
 const isDirectory = (entry: Dirent): boolean => entry.isDirectory()
 
-async function readTopicId(directory: string): Promise<string | null> {
+/** Null where the directory does not say. */
+export async function readTopicId(directory: string): Promise<string | null> {
   const text = await readFile(join(directory, 'partition.metadata'), 'latin1').catch(() => '')
   return /^topic_id: *(\S{22})\s*$/m.exec(text)?.[1] ?? null
 }
@@ -89,7 +90,7 @@ async function hasAborted(directory: string): Promise<boolean> {
 }
 
 /** Kafka's checkpoint format; a file that is missing or not whole says nothing. */
-async function readCheckpoint(path: string): Promise<Map<string, number>> {
+export async function readKafkaOffsets(path: string): Promise<Map<string, number>> {
   const offsets = new Map<string, number>()
   const size = (await stat(path).catch(() => null))?.size ?? 0
   if (size === 0 || size > CHECKPOINT_BYTES_MAX) return offsets

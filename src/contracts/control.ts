@@ -25,10 +25,12 @@ export interface PartitionSpec extends PartitionPlace {
   /** Verdict of the recovery task, when one ran; null lets the owner scan by itself (small tails). */
   readonly verdict: RecoveryVerdict | null
   /**
-   * Everything below is said to be proven on disk, by a file that names partitions only; 0 when unknown. A bad batch
-   * below is rot. Not believed when the log does not reach it.
+   * Everything below was proven on disk once, as this process knows or the last one noted for this topic id; 0 when
+   * nobody knows. A bad batch below is rot, and the log does not end before it.
    */
   readonly recoveryPoint: number
+  /** The log does not start before, known in the same way; counts where `log-marks` cannot be read. Default 0. */
+  readonly logStart?: number
   /**
    * Everything below was flushed, as this process itself knows: the log never ends before it, and with `copyForward` no
    * file is synced again whose sync may have failed. -1 at the first open in this process.
@@ -40,7 +42,7 @@ export interface PartitionSpec extends PartitionPlace {
    * Bytes above the recovery point are not believed, not even when they read back well: the page cache may hold what
    * the disk does not. They are copied into new files, synced and put in place before anything is served. True after
    * an unclean stop of the process (but under `os`, which promises nothing beyond the page cache) and after a failed
-   * sync; false when only the owner thread died.
+   * sync; false when only the owner thread died: then they are written once more where they are.
    */
   readonly copyForward: boolean
 }
@@ -129,6 +131,8 @@ export interface OwnerHost extends TaskRunner {
 
 export interface OwnerControl {
   openPartitions(specs: readonly PartitionSpec[]): Promise<OpenedPartition[]>
+  /** Puts what only the owner's journal may have of a log that failed into its segments, before it is opened anew. */
+  restoreJournaled(place: PartitionPlace): Promise<void>
   /**
    * Opens the log anew, with recovery, in place of one that failed or never opened. The failed one goes on serving
    * reads until the new one is there, and for good when that fails. Never rejects for the disk's reasons.
@@ -138,8 +142,6 @@ export interface OwnerControl {
   takeOffline(reason: string): Promise<void>
   /** What the owner's journal holds is needed by nobody but the logs that are open: it may be used. */
   startJournal(): Promise<void>
-  /** Flushes and closes; files stay. */
-  closePartitions(slots: readonly number[]): Promise<void>
   /** Closes without flushing and removes the directory, also that of a log which is not open. */
   deletePartitions(places: readonly PartitionPlace[]): Promise<void>
   applyConfig(slot: number, config: LogConfig): Promise<void>

@@ -36,7 +36,16 @@ export interface Disk {
   mkdir(path: string): void
   rename(from: string, to: string): void
   unlink(path: string): void
+  /**
+   * Starts to take these names away, one after another, and returns at once; one that is not there is no error. `done`
+   * is called exactly once, later, with what ended it early.
+   */
+  startUnlink(paths: readonly string[], done: (error: Error | null) => void): void
   removeTree(path: string): void
+  /** The same without waiting for it. */
+  startRemoveTree(path: string, done: (error: Error | null) => void): void
+  /** As `startTouch` of the first `bytes` of a file that is not open; 0: only to be able to open it without waiting. */
+  startTouchFile(path: string, bytes: number, done: () => void): void
   exists(path: string): boolean
   list(directory: string): string[]
   readFile(path: string): Buffer

@@ -1,4 +1,17 @@
-/** What the start of the process tells the replay of the journals, and hears from it (workers/journal). Types only. */
+/**
+ * What the start of the process tells the replay of the journals, and hears from it (workers/journal), and as much of
+ * their format as others need.
+ */
+
+/** Bytes of a round's header; those of a file that holds none to replay promise no records: see `hasRecords`. */
+export const ROUND_HEADER_BYTES = 32
+export const RECORD_COUNT_AT = 24
+
+/** Whether a journal that begins with these bytes may hold something that is not in the segments. */
+export function hasRecords(head: Buffer): boolean {
+  return head.length >= ROUND_HEADER_BYTES && head.readUInt32BE(RECORD_COUNT_AT) > 0
+}
+
 export interface ReplayInput {
   readonly dataDirectory: string
   /** Journals of owners beyond are removed, once they are replayed. */

@@ -18,6 +18,8 @@ export interface OwnerBoot {
   /** See src/ring/pulse.ts. */
   readonly pulse: SharedArrayBuffer
   readonly settings: OwnerSettings
+  /** See workers/clock-memory.ts: `clockMemoryBytes`, the same for all threads of this owner. */
+  readonly clockMemory: SharedArrayBuffer
   /** Sealed segments it may keep open for readers. */
   readonly sealedFilesMax: number
   /** Answered by the dispatcher, as OwnerHost over comlink. */
@@ -56,6 +58,8 @@ export interface OwnerLinkMemory {
   readonly doorbells: SharedArrayBuffer
   readonly doorbellIndex: number
 }
+
+export const clockMemoryBytes = 4 * Float64Array.BYTES_PER_ELEMENT
 
 /** Slots of the ring from one dispatcher to one owner; each command is answered by exactly one reply. */
 export const commandSlots = 4096

@@ -1,13 +1,14 @@
 /**
  * One try to bring an offline partition back while the others serve. Dispatcher thread.
  *
- *   scan of the tail (task pool) → new generation → the owner opens the log anew, tail copied forward and synced
+ *   what only the journal has is put into the segments → scan of the tail (task pool) → new generation
+ *     → the owner opens the log anew, tail copied forward and synced, in steps between which it serves
  *     → it worked: commands go to the new log; those that waited for the old one look again
  *     → it failed: the old log goes on serving what was flushed, if it was open
  */
 import type { OpenedPartition, PartitionSpec } from '../contracts/control.ts'
 import type { Logger } from '../log.ts'
-import { type Hosted, nameOf, notOpened } from './hosted.ts'
+import { type Hosted, nameOf, notOpened, placeOf } from './hosted.ts'
 import type { OfflinePartitions } from './offline-partitions.ts'
 import { emptyOffsetView, type OffsetTable } from './offset-table.ts'
 import type { Owner } from './owner.ts'
@@ -40,20 +41,32 @@ async function tryOnce(hosted: Hosted, port: BringBackPort): Promise<OpenedParti
   const { slot, ownerIndex } = hosted.partition
   const settled = settledAlready(hosted, port)
   if (settled !== null) return settled
-  const spec = await port.specFor(hosted)
-  if (port.isOver(hosted)) return notOpened(slot, 'it is being closed')
-  const result =
-    (await port.owners[ownerIndex]
-      .call(control => control.recoverPartition(spec))
-      .catch((error: Error) => notOpened(slot, error.message))) ??
-    notOpened(slot, `owner thread ${ownerIndex} died over it`)
-  if (port.isOver(hosted)) return result
-  if (result.error === null) {
-    port.opened(hosted, spec, result)
-    return result
+  const owner = port.owners[ownerIndex]
+  const { directoryReason } = port.offline
+  let spec: PartitionSpec | null = null
+  const reopened = async (): Promise<OpenedPartition> => {
+    if (hosted.flushedOffset >= 0) {
+      await owner.call(control => control.restoreJournaled(placeOf(hosted)))
+    }
+    spec = await port.specFor(hosted)
+    if (port.isOver(hosted)) return notOpened(slot, 'it is being closed')
+    const opened = await owner.call(control => control.recoverPartition(spec as PartitionSpec))
+    return opened ?? notOpened(slot, `owner thread ${ownerIndex} died over it`)
   }
-  port.log.error({ partition: nameOf(hosted) }, `partition was not recovered: ${result.error}`)
-  port.offline.stillOffline(hosted, result.error)
+  const result = await reopened().catch((error: Error) => notOpened(slot, error.message))
+  if (port.isOver(hosted)) return result
+  if (result.error === null && spec !== null) {
+    // Meanwhile everything was taken offline, and this log with it, now or in a moment.
+    const doom = directoryReason === null ? port.offline.directoryReason : null
+    if (doom !== null) hosted.failedGeneration = (spec as PartitionSpec).generation
+    port.opened(hosted, spec, result)
+    if (doom === null) return result
+    port.offline.stillOffline(hosted, doom)
+    return notOpened(slot, doom)
+  }
+  const why = result.error as string
+  port.log.error({ partition: nameOf(hosted) }, `partition was not recovered: ${why}`)
+  port.offline.stillOffline(hosted, why)
   return result
 }
 

@@ -1,5 +1,6 @@
 /** A partition and what it takes to open it again: what partition-host.ts keeps of each. Dispatcher thread. */
 import type { OpenedPartition, PartitionPlace } from '../contracts/control.ts'
+import type { FlushedEnd } from '../contracts/flushed-ends.ts'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { Logger } from '../log.ts'
 import { Metric, type ThreadMetrics } from '../metrics.ts'
@@ -15,13 +16,13 @@ export interface Hosted {
   readonly topicId: string
   readonly directory: string
   config: LogConfig
-  /** Known to be flushed: recovery starts here. */
+  /** Flushed, as this process knows or the last one noted: bad bytes below are rot. */
   recoveryPoint: number
   /** Flushed by this process: no recovery may end below. -1 before the first open. */
   flushedOffset: number
   /** A high watermark up to here says nothing about the disk: it was moved under flush.policy `os`. */
   unflushedBelow: number
-  /** As last seen; 0 before the first open. */
+  /** As last seen, or as the last process noted it. */
   logStart: number
   /** The try to bring it back that is under way. */
   recovery: Promise<OpenedPartition> | null
@@ -32,6 +33,10 @@ export interface Hosted {
 /** As in Kafka's directory names and all our messages: `clicks-0`. */
 export function nameOf({ partition }: Hosted): string {
   return partitionDirectoryName(partition.topic, partition.index)
+}
+
+export function isOnline({ partition }: Hosted): boolean {
+  return partition.state === 'online'
 }
 
 export function placeOf({ partition, topicId, directory }: Hosted): PartitionPlace {
@@ -68,10 +73,11 @@ export function newHosted(
   partition: Partition,
   topic: { readonly id: string; readonly config: LogConfig },
   directory: string,
-  recoveryPoint: number,
+  noted: FlushedEnd | undefined,
 ): Hosted {
   const unflushedBelow = Number.POSITIVE_INFINITY
-  const offsets = { recoveryPoint, flushedOffset: -1, unflushedBelow, logStart: 0 }
+  const { flushedEnd: recoveryPoint, logStart } = noted ?? { flushedEnd: 0, logStart: 0 }
+  const offsets = { recoveryPoint, flushedOffset: -1, unflushedBelow, logStart }
   const rest = { recovery: null, failedGeneration: -1 }
   return { partition, topicId: topic.id, directory, config: topic.config, ...offsets, ...rest }
 }

@@ -5,7 +5,8 @@
  *   start         replay (task) → logs open → owners may use theirs
  *   owner died    its logs sync what only the old journal proved → all of them online → the new thread may use it
  */
-import { basename, join } from 'node:path'
+import { join } from 'node:path'
+import { type FlushedEnd, flushedEndKey } from '../contracts/flushed-ends.ts'
 import type { LogPlace } from '../contracts/journal.ts'
 import type { Logger } from '../log.ts'
 import { partitionDirectoryName } from '../topics/topic-names.ts'
@@ -21,6 +22,8 @@ export interface JournalsOptions {
   readonly log: Logger
   /** 0 for no journals. */
   readonly journalBytes: number
+  /** All logs that an owner has are online. */
+  isWhole(ownerIndex: number): boolean
 }
 
 export class Journals {
@@ -28,8 +31,10 @@ export class Journals {
   /** By directory: what the journals hold of these logs could not be put into their segments. */
   readonly #unreplayed = new Map<string, string>()
   /** Owners that died: logs of theirs may need what the journal holds. */
-  readonly #awaited = new Set<number>()
+  readonly #died = new Set<number>()
   #isOpen = false
+  /** What the files hold is needed at the next start. */
+  #isKept = false
 
   constructor(options: JournalsOptions) {
     this.#options = options
@@ -40,29 +45,39 @@ export class Journals {
   }
 
   /**
-   * Puts what the journals prove into the segments, and notes in `recoveryPoints` (by directory name) up to where logs
-   * are whole on disk. Rejects when a journal cannot be read: nothing may be opened then.
+   * Puts what the journals prove into the segments, and notes in `ends` up to where logs are whole on disk. Rejects
+   * when a journal cannot be read: nothing may be opened then.
    */
   async replay(
     isClean: boolean,
     topics: readonly TopicPlaces[],
-    recoveryPoints: Map<string, number>,
+    ends: Map<string, FlushedEnd>,
   ): Promise<void> {
     const places = topics.flatMap(topic => placesOf(this.#options.dataDirectory, topic))
-    const { dataDirectory, ownerCount, tasks, log } = this.#options
+    const { dataDirectory, tasks, log } = this.#options
+    const ownerCount = this.isEnabled ? this.#options.ownerCount : 0
     const input = { dataDirectory, ownerCount, isClean, places }
-    const { logs, rounds, writtenBytes, failed } = await tasks.replayJournals(input)
+    const { logs, rounds, writtenBytes, failed } = await tasks
+      .replayJournals(input)
+      .catch((error: Error) => {
+        const what = `the journals in ${dataDirectory} cannot be replayed: ${error.message}`
+        throw new Error(what, { cause: error })
+      })
     if (writtenBytes > 0) log.warn({ rounds, writtenBytes }, 'records came back from the journal')
     for (const { directory, reason } of failed) {
       const why = `its records in the journal could not be written to its segments: ${reason}`
       this.#unreplayed.set(directory, why)
     }
-    if (failed.length > 0) {
+    this.#isKept = failed.length > 0
+    if (this.#isKept) {
       log.error({ partitions: failed.length }, 'journals are kept and not used until a restart')
     }
+    const byDirectory = new Map(places.map(place => [place.directory, place]))
     for (const { directory, endOffset } of logs) {
-      const name = basename(directory)
-      recoveryPoints.set(name, Math.max(endOffset, recoveryPoints.get(name) ?? 0))
+      const { topicId, partition } = byDirectory.get(directory) as LogPlace
+      const key = flushedEndKey(topicId, partition)
+      const { flushedEnd, logStart } = ends.get(key) ?? { flushedEnd: 0, logStart: 0 }
+      ends.set(key, { topicId, partition, flushedEnd: Math.max(endOffset, flushedEnd), logStart })
     }
   }
 
@@ -71,23 +86,33 @@ export class Journals {
     return this.#unreplayed.get(directory) ?? null
   }
 
-  /** All logs of the start are open, or known not to be. */
+  /** The log there is deleted. */
+  forget(directory: string): void {
+    this.#unreplayed.delete(directory)
+  }
+
+  /** All logs of the start are open, or known not to be: the segments hold what the journals did. */
   opened(): void {
     this.#isOpen = true
-    for (const { index } of this.#options.owners) if (!this.#awaited.has(index)) this.#allow(index)
+    for (const { index } of this.#options.owners) {
+      if (this.#died.has(index)) this.settled(index)
+      else this.#allow(index)
+    }
   }
 
   ownerDied(index: number): void {
-    this.#awaited.add(index)
+    this.#died.add(index)
   }
 
-  /** Told when logs of an owner have been opened again; `isWhole` when all of them are online. */
-  reopened(index: number, isWhole: boolean): void {
-    if (isWhole && this.#isOpen && this.#awaited.delete(index)) this.#allow(index)
+  /** Told when a log of the owner was opened, or is gone. */
+  settled(index: number): void {
+    if (!this.#isOpen || !this.#died.has(index) || !this.#options.isWhole(index)) return
+    this.#died.delete(index)
+    this.#allow(index)
   }
 
   #allow(index: number): void {
-    if (!this.isEnabled || this.#unreplayed.size > 0) return
+    if (!this.isEnabled || this.#isKept) return
     // One that dies over it is told again.
     void this.#options.owners[index].call(control => control.startJournal()).catch(() => null)
   }

@@ -12,7 +12,7 @@ import type { Owner } from './owner.ts'
 import type { RecoveryScans } from './recovery-scans.ts'
 
 /** Logs opened by one call of the control plane: the first ones serve while the last ones are still recovered. */
-const openAtOnce = 16
+const openAtOnce = 64
 
 export interface OpenerOptions {
   readonly owners: readonly Owner[]
@@ -100,10 +100,10 @@ export class LogOpener {
     hosted: Hosted,
     how: { readonly recover: boolean; readonly copyForward: boolean },
   ): Promise<PartitionSpec> {
-    const { partition, config, recoveryPoint, flushedOffset } = hosted
+    const { partition, config, recoveryPoint, flushedOffset, logStart } = hosted
     const { generation } = partition
     const isJournaled = this.#options.isJournaled && flushedOffset >= 0
-    const offsets = { recoveryPoint, flushedOffset, isJournaled }
+    const offsets = { recoveryPoint, flushedOffset, isJournaled, logStart }
     const spec = { ...placeOf(hosted), generation, config, ...offsets, ...how, verdict: null }
     return how.recover ? { ...spec, verdict: await this.#scan(hosted, spec) } : spec
   }

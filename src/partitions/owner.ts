@@ -8,6 +8,7 @@ import * as Comlink from 'comlink'
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs'
 import type { OwnerControl, OwnerHost } from '../contracts/control.ts'
 import {
+  clockMemoryBytes,
   commandSlots,
   type OwnerBoot,
   type OwnerSettings,
@@ -63,6 +64,7 @@ export class Owner {
   #unpublished = 0
   /** Commands that found the ring full, oldest first. */
   #overflow: Command[] = []
+  readonly #clockMemory = new SharedArrayBuffer(clockMemoryBytes)
   /** Ends the waiting of calls that a dead thread will not answer. */
   readonly #calls = new Set<() => void>()
   replies: Ring | null = null
@@ -144,6 +146,7 @@ export class Owner {
       metricsThread: this.index + 1,
       pulse,
       settings: memory.settings,
+      clockMemory: this.#clockMemory,
       sealedFilesMax: memory.sealedFilesMax,
       hostPort: channel.port2,
     }

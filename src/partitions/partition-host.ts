@@ -9,6 +9,7 @@
 import { join } from 'node:path'
 import type { Clock } from '../contracts/clock.ts'
 import type { LogFailure, OpenedPartition, OwnerHost, PartitionSpec } from '../contracts/control.ts'
+import { type FlushedEnd, flushedEndKey } from '../contracts/flushed-ends.ts'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import type { Logger } from '../log.ts'
@@ -20,6 +21,7 @@ import { deleteLogs } from './delete-logs.ts'
 import { DiskNotices } from './disk-notices.ts'
 import {
   type Hosted,
+  isOnline,
   newHosted,
   noteFlushed,
   noteRecovered,
@@ -71,7 +73,8 @@ export class ThreadedPartitionHost implements PartitionHost {
   readonly #freeSlots: number[] = []
   #slotCount = 0
   readonly #bringBackPort: BringBackPort
-  #recoveryPoints = new Map<string, number>()
+  /** As the last process noted them; empty once all of its logs are open. */
+  #noted = new Map<string, FlushedEnd>()
   #closing = false
   readonly #opener: LogOpener
   readonly #journals: Journals
@@ -86,7 +89,8 @@ export class ThreadedPartitionHost implements PartitionHost {
       stopAll: reason => this.#stopAll(reason),
     })
     const { journalBytes } = options.memory.settings
-    this.#journals = new Journals({ ...options, owners: this.owners, journalBytes })
+    const isWhole = (index: number): boolean => this.#hostedBy(index).every(isOnline)
+    this.#journals = new Journals({ ...options, owners: this.owners, journalBytes, isWhole })
     this.#opener = new LogOpener(options.ownerCount, {
       owners: this.owners,
       scans: options.scans,
@@ -119,18 +123,18 @@ export class ThreadedPartitionHost implements PartitionHost {
   /** How the last process left the directory; decides whether logs opened from now on are scanned. */
   async prepare(clean: boolean): Promise<void> {
     this.#opener.recovers = !clean
-    if (!clean) this.#recoveryPoints = await this.#options.checkpoint.load()
+    this.#noted = new Map(await this.#options.checkpoint.load())
   }
 
   async replayJournals(topics: readonly TopicPlaces[]): Promise<void> {
-    await this.#journals.replay(!this.#opener.recovers, topics, this.#recoveryPoints)
+    await this.#journals.replay(!this.#opener.recovers, topics, this.#noted)
   }
 
   /** After all logs of the last process are open: new ones are empty, there is nothing to recover. */
   opened(): void {
     this.#journals.opened()
     this.#opener.recovers = false
-    this.#recoveryPoints.clear()
+    this.#noted.clear()
     this.#options.scans.endProgress()
     this.#options.tasks.open()
   }
@@ -175,13 +179,17 @@ export class ThreadedPartitionHost implements PartitionHost {
   async delete(partitions: readonly Partition[]): Promise<void> {
     const doomed = partitions.map(({ slot }) => this.#hosted.get(slot) as Hosted)
     for (const partition of partitions) this.#fence(partition, 'closed')
-    for (const hosted of doomed) this.offline.forget(hosted)
+    for (const hosted of doomed) {
+      this.offline.forget(hosted)
+      this.#journals.forget(hosted.directory)
+    }
     await triesEnded(doomed)
     const byOwner = Map.groupBy(doomed, ({ partition }) => partition.ownerIndex)
     const deletions = [...byOwner].map(([index, group]) => deleteLogs(this.owners[index], group))
     const results = await Promise.allSettled(deletions)
-    for (const { slot, generation } of partitions) {
+    for (const { slot, generation, ownerIndex } of partitions) {
       this.#hosted.delete(slot)
+      this.#journals.settled(ownerIndex)
       this.#options.dispatcher.offsets.reset(slot, generation)
       this.#freeSlots.push(slot)
     }
@@ -189,7 +197,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     if (first !== undefined) this.#map.remove(first.topic)
     const failed = results.find(result => result.status === 'rejected')
     if (failed !== undefined) throw failed.reason
-    // A topic made anew under this name must not find the recovery points of this one.
+    // Kafka's tools must not find the log starts of this one in a topic made anew under its name.
     await this.saveCheckpoint()
   }
 
@@ -226,8 +234,8 @@ export class ThreadedPartitionHost implements PartitionHost {
       noteSeen(hosted, this.#options.dispatcher.offsets)
       if (partition.state === 'closed') continue
       const { topic, index } = partition
-      const { recoveryPoint, logStart } = hosted
-      points.push({ topic, partition: index, recoveryPoint, logStart })
+      const { topicId, recoveryPoint: flushedEnd, logStart } = hosted
+      points.push({ topic, topicId, partition: index, flushedEnd, logStart })
     }
     return this.#options.checkpoint.save(points)
   }
@@ -236,15 +244,13 @@ export class ThreadedPartitionHost implements PartitionHost {
   async close(): Promise<boolean> {
     this.#closing = true
     this.offline.stop()
-    const offline =
-      this.offline.count > 0 ||
-      [...this.#hosted.values()].some(({ partition }) => partition.state !== 'online')
+    const areOnline = this.offline.count === 0 && [...this.#hosted.values()].every(isOnline)
     await triesEnded(this.#hosted.values())
     const results = await Promise.all(
       this.owners.map(owner => owner.call(control => control.shutdown()).catch(() => false)),
     )
     await Promise.all(this.owners.map(owner => owner.terminate()))
-    return !offline && results.every(Boolean)
+    return areOnline && results.every(Boolean)
   }
 
   /**
@@ -263,7 +269,6 @@ export class ThreadedPartitionHost implements PartitionHost {
   #broughtBack(hosted: Hosted, spec: PartitionSpec, result: OpenedPartition): void {
     hosted.partition.generation = spec.generation
     this.#settle(hosted, result, spec.config)
-    this.#reopened(this.owners[hosted.partition.ownerIndex])
     // Those that wait for the log of before look again.
     this.#options.dispatcher.purgatory.failed(spec.slot, Errors.NOT_LEADER_OR_FOLLOWER)
   }
@@ -307,8 +312,8 @@ export class ThreadedPartitionHost implements PartitionHost {
     }
     const name = partitionDirectoryName(topic.name, index)
     const directory = join(this.#options.dataDirectory, name)
-    const recoveryPoint = this.#recoveryPoints.get(name) ?? 0
-    const hosted = newHosted(partition, topic, directory, recoveryPoint)
+    const noted = this.#noted.get(flushedEndKey(topic.id, index))
+    const hosted = newHosted(partition, topic, directory, noted)
     this.#hosted.set(slot, hosted)
     return hosted
   }
@@ -325,6 +330,7 @@ export class ThreadedPartitionHost implements PartitionHost {
       this.offline.notOpened(hosted, result.error)
       return
     }
+    this.#journals.settled(hosted.partition.ownerIndex)
     hosted.unflushedBelow = config.flushPolicy === 'os' ? Number.POSITIVE_INFINITY : -1
     if (hosted.failedGeneration !== hosted.partition.generation) this.offline.recovered(hosted)
     noteRecovered(hosted, result, this.#options)
@@ -345,7 +351,7 @@ export class ThreadedPartitionHost implements PartitionHost {
     dispatcher.ownerExited(owner)
     this.#disk.forget(owner.index)
     if (this.#closing) return
-    const mine = this.#hostedBy(owner)
+    const mine = this.#hostedBy(owner.index)
     const givenUp = owner.noteCrash(clock.monotonicMs()) >= crashesMax
     const reason = error === null ? 'it exited' : error.message
     const what = givenUp
@@ -372,16 +378,11 @@ export class ThreadedPartitionHost implements PartitionHost {
     } catch (error) {
       this.#options.log.error({ err: error, owner: owner.index }, 'owner thread cannot be started')
     }
-    void this.#opener.openNow(owner.index, mine, true).then(() => this.#reopened(owner))
+    void this.#opener.openNow(owner.index, mine, true)
   }
 
-  #hostedBy({ index }: Owner): Hosted[] {
+  #hostedBy(index: number): Hosted[] {
     return [...this.hosted()].filter(({ partition }) => partition.ownerIndex === index)
-  }
-
-  #reopened(owner: Owner): void {
-    const isWhole = this.#hostedBy(owner).every(({ partition }) => partition.state === 'online')
-    this.#journals.reopened(owner.index, isWhole)
   }
 
   /** A log that failed is not simply opened again by the next thread: its tail is not believed. */

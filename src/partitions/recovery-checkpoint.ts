@@ -1,62 +1,78 @@
 /**
- * Kafka's two files of offsets per partition in the data directory. Dispatcher thread; the offsets come from the offset
- * table.
+ * What is written down of all partitions every few seconds, in the data directory. Dispatcher thread; the offsets come
+ * from the offset table.
  *
- *   recovery-point-offset-checkpoint   everything below is proven on disk: a start after a crash scans what lies above
- *   log-start-offset-checkpoint        first offset a client may read, where that is not 0
+ *   flushed-ends                  everything below is proven on disk (src/contracts/flushed-ends.ts): a start after a
+ *                                 crash takes bad bytes below for rot, and the log never ends before it
+ *   log-start-offset-checkpoint   Apache Kafka's, for its tools: first offset a client may read, where that is not 0.
+ *                                 odradek itself believes `log-marks` in the log's directory
  *
  *   0                       version
- *   2                       entries
- *   clicks 0 1500           topic, partition, offset
- *   clicks 1 1473
+ *   1                       entries
+ *   clicks 1 1473           topic, partition, offset
  *
- * The first is a cache: lost or damaged, the scan starts at the beginning. The second is for Kafka and its tools:
- * odradek itself believes `log-marks` in the log's directory. Written to a new file, synced, renamed.
+ * Each is written to a new file, synced, renamed, and the directory synced: the old one is there or the new one.
+ * Kafka's `recovery-point-offset-checkpoint` is not written, and one that is there goes: of what a journal proves, the
+ * segments need not be on disk yet, and Kafka would take them for that.
  */
-import { open, readFile, rename } from 'node:fs/promises'
+import { open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import {
+  decodeFlushedEnds,
+  encodeFlushedEnds,
+  FLUSHED_ENDS_FILE,
+  type FlushedEnd,
+  type FlushedEnds,
+} from '../contracts/flushed-ends.ts'
 import { syncDirectory } from '../topics/sync-directory.ts'
 
-export interface PartitionOffset {
+const KAFKAS_FILE = 'recovery-point-offset-checkpoint'
+
+export interface PartitionMarks extends FlushedEnd {
   readonly topic: string
-  readonly partition: number
-  readonly offset: number
 }
 
-export interface PartitionMarks {
-  readonly topic: string
-  readonly partition: number
-  readonly recoveryPoint: number
-  readonly logStart: number
+/** Lost or damaged, it says nothing: then only the logs' own checkpoints count. */
+export async function loadFlushedEnds(dataDirectory: string): Promise<FlushedEnds> {
+  const text = await readFile(join(dataDirectory, FLUSHED_ENDS_FILE), 'latin1').catch(() => '')
+  return decodeFlushedEnds(text)
 }
 
 export class RecoveryCheckpoint {
-  readonly #recoveryPoints: OffsetsFile
-  readonly #logStarts: OffsetsFile
+  readonly #directory: string
+  readonly #flushedEnds: ReplacedFile
+  readonly #logStarts: ReplacedFile
+  #isKafkasThere = true
 
   constructor(directory: string) {
-    this.#recoveryPoints = new OffsetsFile(directory, 'recovery-point-offset-checkpoint')
-    this.#logStarts = new OffsetsFile(directory, 'log-start-offset-checkpoint')
+    this.#directory = directory
+    this.#flushedEnds = new ReplacedFile(directory, FLUSHED_ENDS_FILE)
+    this.#logStarts = new ReplacedFile(directory, 'log-start-offset-checkpoint')
   }
 
-  /** Recovery points by directory name (`clicks-0`); empty when there is no usable checkpoint. */
-  load(): Promise<Map<string, number>> {
-    return this.#recoveryPoints.load()
+  load(): Promise<FlushedEnds> {
+    return loadFlushedEnds(this.#directory)
   }
 
-  /** Writes what changed. Offsets that are 0 are left out. */
+  /** Writes what changed. Logs of which nothing is known are left out. */
   async save(marks: readonly PartitionMarks[]): Promise<void> {
-    const pick = (offsetOf: (mark: PartitionMarks) => number): PartitionOffset[] =>
-      marks
-        .map(mark => ({ topic: mark.topic, partition: mark.partition, offset: offsetOf(mark) }))
-        .filter(({ offset }) => offset > 0)
-    await this.#recoveryPoints.save(pick(({ recoveryPoint }) => recoveryPoint))
-    await this.#logStarts.save(pick(({ logStart }) => logStart))
+    const known = marks.filter(({ flushedEnd, logStart }) => flushedEnd > 0 || logStart > 0)
+    await this.#flushedEnds.save(encodeFlushedEnds(known))
+    await this.#logStarts.save(encodeLogStarts(marks))
+    if (this.#isKafkasThere) await rm(join(this.#directory, KAFKAS_FILE), { force: true })
+    this.#isKafkasThere = false
   }
 }
 
-/** One such file. */
-export class OffsetsFile {
+function encodeLogStarts(marks: readonly PartitionMarks[]): string {
+  const lines = marks
+    .filter(({ logStart }) => logStart > 0)
+    .map(({ topic, partition, logStart }) => `${topic} ${partition} ${logStart}\n`)
+  return `0\n${lines.length}\n${lines.join('')}`
+}
+
+/** A small file that is replaced as a whole. */
+export class ReplacedFile {
   readonly #path: string
   readonly #directory: string
   #written = ''
@@ -67,30 +83,15 @@ export class OffsetsFile {
     this.#path = join(directory, name)
   }
 
-  /** Offsets by directory name (`clicks-0`); empty when there is no usable file. */
-  async load(): Promise<Map<string, number>> {
-    const text = await readFile(this.#path, 'latin1').catch(() => '')
-    const points = new Map<string, number>()
-    const [version, count, ...lines] = text.split('\n')
-    if (version !== '0') return points
-    for (const line of lines) {
-      const match = /^(\S+) (\d{1,5}) (\d{1,16})$/.exec(line)
-      if (match !== null) points.set(`${match[1]}-${match[2]}`, Number(match[3]))
-    }
-    return points.size === Number(count) ? points : new Map()
-  }
-
   /** Writes when something changed. Calls that overlap are written one after another. */
-  save(offsets: readonly PartitionOffset[]): Promise<void> {
-    const lines = offsets.map(({ topic, partition, offset }) => `${topic} ${partition} ${offset}\n`)
-    const text = `0\n${lines.length}\n${lines.join('')}`
+  save(text: string): Promise<void> {
     if (text === this.#written) return this.#writing
     this.#written = text
     const write = async (): Promise<void> => {
       try {
         await this.#write(text)
       } catch (error) {
-        // The same offsets are worth another try.
+        // The same text is worth another try.
         if (this.#written === text) this.#written = ''
         throw error
       }

@@ -189,3 +189,12 @@ describe('taken over', () => {
     expect(await snapshot(data)).toEqual(before)
   })
 })
+
+test('what odradek noted of a directory that Kafka had since is dropped', async () => {
+  const data = await layOut({ 'clicks-0': newUuid() })
+  const ours = ['flushed-ends', 'journal-0-a', 'clicks-0/00000000000000000007.window']
+  for (const name of ours) await writeFile(join(data, name), 'x')
+  await using _ = await adopt(data, 'clicks: {}')
+  const names = await readdir(data, { recursive: true })
+  expect(names.filter(name => ours.includes(name))).toEqual([])
+})

@@ -211,12 +211,13 @@ test('what os made readable does not count as flushed when the policy changes', 
   expect(row.errorCode).toBe(Errors.NONE)
   const points = async (): Promise<string> => {
     await broker.parts.host.saveCheckpoint()
-    return await readFile(join(dataDirectory, 'recovery-point-offset-checkpoint'), 'latin1')
+    return await readFile(join(dataDirectory, 'flushed-ends'), 'latin1')
   }
-  expect(await points()).not.toContain(topic)
+  const { id } = broker.parts.services.topics.get(topic)!
+  expect(await points()).not.toContain(id)
   expect((await alter(client, topic, { 'flush.policy': 'group-commit' })).errorCode).toBe(0)
   await store(client, topic, batchOf(['d']))
-  expect(await points()).toContain(`${topic} 0 4\n`)
+  expect(await points()).toContain(`${id} 0 4 0\n`)
 })
 
 test('a change while a partition is being opened anew counts', async () => {

@@ -197,7 +197,7 @@ test('started two days after the last sign of life: nothing goes by age, and one
   expect(await first.stop()).toBe(0)
   expect(first.stderr()).not.toContain('by age')
   const longAgo = new Date(Date.now() - 2 * 86_400_000)
-  await utimes(join(dataDirectory, 'recovery-point-offset-checkpoint'), longAgo, longAgo)
+  await utimes(join(dataDirectory, 'flushed-ends'), longAgo, longAgo)
   await utimes(join(dataDirectory, `${topic}-0`, '00000000000000000000.log'), longAgo, longAgo)
   await using second = await spawnBroker({ dataDirectory, args })
   await expect.poll(() => metric('retention_paused', second), soon).toBe(2)

@@ -7,8 +7,8 @@ import {
   prepareJournal,
 } from '../../workers/journal/files.ts'
 import { encodeHead, headBytes, type JournalRecord } from '../../workers/journal/format.ts'
-import { readJournals } from '../../workers/journal/read-journal.ts'
 import { FaultDisk } from '../support/fault-disk.ts'
+import { readJournals } from '../support/read-journals.ts'
 
 const topicId = 'abcdefghijklmnopqrstuw'
 
@@ -90,7 +90,7 @@ test('the older generation of a pair comes first, and an emptied file keeps its 
   disk.setBytes(paths[0], roundOf(0, 6, 9, batches))
   disk.setBytes(paths[1], roundOf(0, 5, 9, batches))
   expect(readJournals(disk, paths).map(({ generation }) => generation)).toEqual([5, 6])
-  emptyJournal(disk, paths[0])
+  emptyJournal(disk, paths[0], 10)
   const [b, a] = readJournals(disk, paths)
   expect([a.file.path, a.epoch, a.records.length]).toEqual([paths[0], 10, 0])
   expect([b.file.path, b.epoch, b.records.length]).toEqual([paths[1], 9, 2])

@@ -1,26 +1,30 @@
 /**
  * Lives of an owner with a few logs and a journal on a fault disk, each ended by a crash, and a plain list of batches
- * to compare them with: what was flushed is there after a power cut, what was written after a kill.
+ * to compare them with: what was flushed is there after a power cut, what was written after a kill. Policies change,
+ * disks fail, topics are made anew, and every process may have a journal of another size, or none.
  */
 import { expect } from 'vitest'
 import type { PartitionSpec } from '../../src/contracts/control.ts'
 import type { JournalReplay } from '../../src/contracts/journal.ts'
+import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { journalPaths, prepareJournal } from '../../workers/journal/files.ts'
 import { OwnerJournal } from '../../workers/journal/owner-journal.ts'
 import { replayJournals } from '../../workers/journal/replay.ts'
 import { PartitionLog } from '../../workers/log/log.ts'
 import { newAppendResult, newReadResult } from '../../workers/log/results.ts'
+import { runNow } from '../../workers/log/steps.ts'
 import { baseConfig, expectSame, makeBatch, splitBatches, stored } from '../log/log-kit.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 import { CrashError, FaultDisk } from '../support/fault-disk.ts'
 
 const dataDirectory = '/data'
-const topicId = 'abcdefghijklmnopqrstuw'
-export const journalBytes = 12_000
+const journalBytes = 12_000
 
 /** What a log must hold. */
 interface Model {
+  topicId: string
+  config: LogConfig
   /** As stored, in order, from offset 0 on. */
   batches: Buffer[]
   ends: number[]
@@ -32,28 +36,50 @@ interface Model {
 
 export class JournalLife {
   readonly disk = new FaultDisk()
-  readonly clock = new FakeClock()
+  /** Of the thread of now: the timers of a dead one never fire. */
+  clock = new FakeClock()
   readonly random: () => number
   readonly models: Model[]
+  readonly paths = journalPaths(dataDirectory, 0)
   logs: PartitionLog[] = []
   journal!: OwnerJournal
   counts = { rounds: 0, refused: 0, replayedBytes: 0, wraps: 0 }
   #mark = 0
   /** Syncs that end between two turns. */
   readonly #syncsMax: number
+  /** How the process of now was started. */
+  #journalBytes = journalBytes
+  #isJournaled = true
+  /** What else may happen: see `journal.model.test.ts`. */
+  readonly #isWild: boolean
+  #topics = 0
 
-  constructor(random: () => number, logCount = 4) {
+  constructor(random: () => number, logCount = 4, isWild = false) {
     this.random = random
+    this.#isWild = isWild
     this.disk.pickSync = count => (random() < 0.5 ? 0 : Math.floor(random() * count))
     this.#syncsMax = 1 + Math.floor(random() * 10)
     this.disk.mkdir(dataDirectory)
     this.disk.syncDirectory('/')
     this.models = Array.from({ length: logCount }, () => {
-      return { batches: [], ends: [], writtenEnd: 0, flushedEnd: 0, logStart: 0 }
+      return this.#newModel()
     })
   }
 
+  #newModel(): Model {
+    const topicId = `topic-${String(this.#topics++).padStart(15, '0')}A`
+    const offsets = { writtenEnd: 0, flushedEnd: 0, logStart: 0 }
+    return { topicId, config: this.#newConfig(), batches: [], ends: [], ...offsets }
+  }
+
+  #newConfig(): LogConfig {
+    const config = { ...baseConfig, segmentBytesMax: 1_500 }
+    if (!this.#isWild || this.random() < 0.7) return config
+    return { ...config, flushPolicy: 'interval', flushMs: this.random() * 500 }
+  }
+
   #spec(slot: number, how: Partial<PartitionSpec>): PartitionSpec {
+    const { topicId, config } = this.models[slot]
     return {
       topic: 't',
       topicId,
@@ -61,7 +87,7 @@ export class JournalLife {
       slot,
       generation: 1,
       directory: this.directory(slot),
-      config: { ...baseConfig, segmentBytesMax: 1_500 },
+      config,
       recover: false,
       verdict: null,
       recoveryPoint: 0,
@@ -76,22 +102,27 @@ export class JournalLife {
   }
 
   #newJournal(): void {
-    const paths = journalPaths(dataDirectory, 0)
+    const { paths } = this
+    this.clock = new FakeClock()
     this.journal = new OwnerJournal({
       disk: this.disk,
       clock: this.clock,
       paths,
-      prepare: async () => prepareJournal(this.disk, paths, journalBytes),
+      prepare: async () => prepareJournal(this.disk, paths, this.#journalBytes),
       logs: () => this.logs,
       onRound: () => this.counts.rounds++,
       onRefused: () => this.counts.refused++,
       onEnd: () => {},
     })
-    this.journal.permit()
+    if (this.#isJournaled) this.journal.permit()
   }
 
   /** First start, or the start after `endProcess`. */
   start(isFirst: boolean): void {
+    if (this.#isWild && !isFirst) {
+      this.#journalBytes = [4_000, journalBytes, 30_000][Math.floor(this.random() * 3)]
+      this.#isJournaled = this.random() < 0.8
+    }
     const replay = isFirst ? null : this.replay()
     this.#newJournal()
     this.logs = []
@@ -104,15 +135,12 @@ export class JournalLife {
   }
 
   replay(): JournalReplay {
-    const places = [...this.models.keys()].map(slot => {
+    const places = this.models.map(({ topicId }, slot) => {
       return { directory: this.directory(slot), topicId, partition: slot }
     })
-    const replay = replayJournals(this.disk, {
-      dataDirectory,
-      ownerCount: 1,
-      isClean: false,
-      places,
-    })
+    const ownerCount = this.#isJournaled ? 1 : 0
+    const input = { dataDirectory, ownerCount, isClean: false, places }
+    const replay = runNow(this.disk, replayJournals(this.disk, input))
     this.counts.replayedBytes += replay.writtenBytes
     expect(replay.failed).toEqual([])
     return replay
@@ -120,13 +148,17 @@ export class JournalLife {
 
   /** The thread died, the process knows what was flushed. */
   restartOwner(): void {
+    const areOffline = this.logs.map(({ state }) => state === 'offline')
     for (const log of this.logs) log.close({ clean: false })
     this.disk.endProcess()
     this.#newJournal()
     this.logs = []
     for (const [slot, { flushedEnd }] of this.models.entries()) {
-      const how = { recover: true, flushedOffset: flushedEnd, isJournaled: true }
-      this.#open(this.#spec(slot, how))
+      const copyForward = areOffline[slot]
+      const how = { recover: true, copyForward, flushedOffset: flushedEnd, isJournaled: true }
+      const spec = this.#spec(slot, how)
+      if (copyForward) runNow(this.disk, this.journal.restore(spec))
+      this.#open(spec)
     }
     this.check(true)
   }
@@ -161,7 +193,7 @@ export class JournalLife {
         })
         const result = newAppendResult()
         log.stage(batch, 9, result)
-        if (result.error !== Errors.NONE) return
+        if (result.error !== Errors.NONE) break
         model.batches.push(stored(batch, result.baseOffset))
         model.ends.push(result.lastOffset + 1)
       }
@@ -193,14 +225,61 @@ export class JournalLife {
     const { flushedEnd } = failed.offsets
     const how = { recover: true, copyForward: true, flushedOffset: flushedEnd, isJournaled: true }
     const spec = this.#spec(slot, how)
-    this.journal.restore(this.disk, spec)
+    runNow(this.disk, this.journal.restore(spec))
     this.#open(spec)
     failed.close({ clean: false })
     this.journal.forget(slot)
   }
 
+  /** The disk fails now and then; a log that failed is brought back, or its topic is made anew. */
+  #beWild(): void {
+    const { random, disk } = this
+    if (random() < 0.03) this.#faultLater()
+    const slot = Math.floor(random() * this.logs.length)
+    const log = this.logs[slot]
+    const model = this.models[slot]
+    if (random() < 0.05 && log.state !== 'offline') {
+      model.config = this.#newConfig()
+      log.applyConfig(model.config)
+    }
+    if (random() < 0.02) {
+      // In one step: that deleting a topic may be cut short is no business of the journal's.
+      const { crashAt } = disk
+      disk.crashAt = Number.POSITIVE_INFINITY
+      disk.onOperation = () => null
+      this.journal.forget(slot)
+      void log.delete()
+      disk.syncDirectory(dataDirectory)
+      this.models[slot] = this.#newModel()
+      this.#open(this.#spec(slot, {}))
+      disk.crashAt = Math.max(crashAt, disk.operations + 1)
+    }
+    const failed = this.logs.findIndex(({ state }) => state === 'offline')
+    if (failed >= 0 && random() < 0.2) {
+      disk.onOperation = () => null
+      while (disk.completeSyncs() > 0);
+      this.bringBack(failed)
+      this.#meet(failed)
+    }
+  }
+
+  /** A sync fails, or a write to the journal (one to a segment may leave batches that were refused). */
+  #faultLater(): void {
+    const { random } = this
+    const isJournal = random() < 0.5
+    const faulty = isJournal && random() < 0.5 ? 'write' : 'sync'
+    const where = isJournal ? 'journal-' : `t-${Math.floor(random() * this.logs.length)}/`
+    const code = random() < 0.5 ? 'EIO' : 'ENOSPC'
+    this.disk.onOperation = ({ kind, path }) => {
+      if (kind !== faulty || !path.includes(where)) return null
+      this.disk.onOperation = () => null
+      return { code }
+    }
+  }
+
   /** Anything else that happens between turns. */
   async between(): Promise<void> {
+    if (this.#isWild) this.#beWild()
     this.disk.completeSyncs(Math.floor(this.random() * this.#syncsMax))
     this.#note()
     await Promise.resolve()
@@ -228,6 +307,17 @@ export class JournalLife {
     }
   }
 
+  /** What is behind the end of a log that was opened is forgotten. */
+  #meet(slot: number): void {
+    const model = this.models[slot]
+    const { logEnd } = this.logs[slot].offsets
+    const count = model.ends.filter(end => end <= logEnd).length
+    model.batches.length = count
+    model.ends.length = count
+    expect(model.ends.at(-1) ?? 0).toBe(logEnd)
+    model.writtenEnd = logEnd
+  }
+
   /** After a start: what was promised is there, and nothing else. What was lost is forgotten. */
   check(isAllThere: boolean): void {
     for (const [slot, log] of this.logs.entries()) {
@@ -235,11 +325,7 @@ export class JournalLife {
       const { logStart, logEnd } = log.offsets
       expect(logEnd).toBeGreaterThanOrEqual(isAllThere ? model.writtenEnd : model.flushedEnd)
       expect(logStart).toBeGreaterThanOrEqual(model.logStart)
-      const count = model.ends.filter(end => end <= logEnd).length
-      model.batches.length = count
-      model.ends.length = count
-      expect(model.ends.at(-1) ?? 0).toBe(logEnd)
-      model.writtenEnd = logEnd
+      this.#meet(slot)
       while (this.disk.completeSyncs() > 0);
       model.flushedEnd = log.offsets.flushedEnd
       const first = model.ends.findIndex(end => end > logStart)

@@ -33,9 +33,9 @@ function restart(life: JournalLife): void {
   life.check(!isPowerCut)
 }
 
-async function run(seed: number): Promise<JournalLife> {
+async function run(seed: number, isWild: boolean): Promise<JournalLife> {
   const random = seeded(seed)
-  const life = new JournalLife(random)
+  const life = new JournalLife(random, 4, isWild)
   life.start(true)
   for (let crash = 0; crash < 4; crash++) {
     if (random() < 0.8) life.disk.crashAt = life.disk.operations + 1 + Math.floor(random() * 600)
@@ -48,22 +48,29 @@ async function run(seed: number): Promise<JournalLife> {
   return life
 }
 
-test('whatever ends it, nothing that was flushed is lost, altered or doubled', {
-  timeout: 120_000,
-}, async () => {
-  const counts = { rounds: 0, refused: 0, replayedBytes: 0 }
-  for (let seed = 1; seed <= 400; seed++) {
-    try {
-      const life = await run(seed)
-      counts.rounds += life.counts.rounds
-      counts.refused += life.counts.refused
-      counts.replayedBytes += life.counts.replayedBytes
-    } catch (error) {
-      throw new Error(`seed ${seed}`, { cause: error })
+test.each([
+  ['', false],
+  [', while disks fail, policies change, topics are made anew', true],
+] as const)(
+  'whatever ends it%s, nothing that was flushed is lost, altered or doubled',
+  {
+    timeout: 120_000,
+  },
+  async (_, isWild) => {
+    const counts = { rounds: 0, refused: 0, replayedBytes: 0 }
+    for (let seed = 1; seed <= (isWild ? 150 : 250); seed++) {
+      try {
+        const life = await run(seed, isWild)
+        counts.rounds += life.counts.rounds
+        counts.refused += life.counts.refused
+        counts.replayedBytes += life.counts.replayedBytes
+      } catch (error) {
+        throw new Error(`seed ${seed}`, { cause: error })
+      }
     }
-  }
-  // Else nothing was tested.
-  expect(counts.rounds).toBeGreaterThan(5_000)
-  expect(counts.refused).toBeGreaterThan(20)
-  expect(counts.replayedBytes).toBeGreaterThan(100_000)
-})
+    // Else nothing was tested.
+    expect(counts.rounds).toBeGreaterThan(2_000)
+    expect(counts.refused).toBeGreaterThan(20)
+    expect(counts.replayedBytes).toBeGreaterThan(50_000)
+  },
+)

@@ -1,6 +1,7 @@
 /** When the journal of an owner fails, is full, or is all that has a log's records. */
 import { expect, test } from 'vitest'
 import { seeded } from '../support/fault-disk.ts'
+import { readJournals } from '../support/read-journals.ts'
 import { JournalLife } from './journal-life.ts'
 
 /** A life whose journal has just taken its first rounds; its syncs are under way. */
@@ -95,4 +96,18 @@ test('a log comes back with what only the journal has', async () => {
   )
   life.bringBack(0)
   life.check(true)
+})
+
+test('a turn that no file could hold leaves the journal as it is', async () => {
+  const life = await begun()
+  for (const slot of [0, 1, 2, 3]) life.append(slot)
+  life.journal.turnEnds(life.logs)
+  for (let batch = 0; batch < 30; batch++) life.append(batch % 4)
+  life.journal.turnEnds(life.logs)
+  expect(life.counts.refused).toBe(1)
+  while (life.disk.completeSyncs() > 0);
+  for (const slot of [0, 1, 2, 3]) life.append(slot)
+  life.journal.turnEnds(life.logs)
+  const rounds = readJournals(life.disk, life.paths).map(contents => contents.rounds)
+  expect(rounds).toEqual([0, 2])
 })

@@ -93,19 +93,19 @@ test('a disk that is too full for the indexes hides no record from a search by t
   expect(found()).toEqual(wanted)
 })
 
-describe('a recovery point', () => {
-  test.each([0, 3, 20, 45, 46, 100_000])('of %i, whatever the log holds', recoveryPoint => {
+describe('a flushed end that was noted', () => {
+  test.each([0, 3, 20, 45])('of %i, whatever the log holds', recoveryPoint => {
     const { kit, batches } = lived(false)
     kit.open({ recover: true, recoveryPoint })
     expectSame(kit.readAll(), batches)
   })
 
-  test.each([46, 100_000])('ahead (%i) makes no rot of a torn end', recoveryPoint => {
+  test('below a torn end makes no rot of it', () => {
     const { kit, batches } = lived(false)
     const { path } = kit.log.active
     const bytes = kit.disk.bytesOf(path)
     kit.disk.setBytes(path, bytes.subarray(0, bytes.length - 3))
-    kit.open({ recover: true, recoveryPoint })
+    kit.open({ recover: true, recoveryPoint: 44 })
     expectSame(kit.readAll(), batches.slice(0, 44))
     expect(kit.log.offsets.logEnd).toBe(44)
     expect(kit.log.lostRanges.isEmpty).toBe(true)

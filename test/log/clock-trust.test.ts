@@ -1,5 +1,7 @@
 /** When records may be deleted by age although clocks jump, drift and sleep (RELIABILITY 2.4, E1, E2). */
 import { beforeEach, describe, expect, test } from 'vitest'
+import { clockMemoryBytes } from '../../src/contracts/owner-boot.ts'
+import { sharedClockMemory } from '../../workers/clock-memory.ts'
 import { ClockTrust } from '../../workers/clock-trust.ts'
 import { FakeClock } from '../support/fake-clock.ts'
 
@@ -137,5 +139,32 @@ describe('at start', () => {
   test('a sign of life from a time that no date can hold', () => {
     expect(start(9e15).look()).toBe(false)
     expect(pauses[0]).toContain('behind')
+  })
+})
+
+describe('the thread dies over it', () => {
+  test('the next one goes on with the pause, and notices what moved meanwhile', () => {
+    const sab = new SharedArrayBuffer(clockMemoryBytes)
+    const next = (lastSeenWallMs: number | null = null): ClockTrust => {
+      // Each thread's own clock begins at 0.
+      clock = Object.assign(new FakeClock(), { wall: clock.wall })
+      const memory = sharedClockMemory(sab, clock)
+      return new ClockTrust({ clock, lastSeenWallMs, memory, onPause: why => pauses.push(why) })
+    }
+    expect(next().look()).toBe(true)
+    const steady = next(clock.wall - 2 * DAY)
+    expect(steady.look(), 'the sign of life is of the start of the process').toBe(true)
+    clock.wall += HOUR
+    expect(steady.look()).toBe(false)
+    const again = next()
+    expect(pauses).toHaveLength(2)
+    clock.advance(9 * MINUTE)
+    expect(again.look()).toBe(false)
+    clock.advance(MINUTE + 1_000)
+    expect(again.look()).toBe(true)
+    clock.wall += HOUR
+    const last = next()
+    expect(last.look()).toBe(false)
+    expect(pauses.at(-1)).toContain('the wall clock moved')
   })
 })

@@ -1,7 +1,8 @@
 /** Reads that wait for their bytes, on real files: put aside, served later, whatever happens to the log meanwhile. */
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../src/clock.ts'
-import { type Command, emptyCommand } from '../../src/ring/commands.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
+import { type Command, emptyCommand, Op } from '../../src/ring/commands.ts'
 import { ColdReads } from '../../workers/cold-reads.ts'
 import { realDisk } from '../../workers/disk.ts'
 import type { Link } from '../../workers/links.ts'
@@ -11,31 +12,11 @@ import { tempDirectory } from '../support/temp-directory.ts'
 import { baseConfig, makeBatch, topicId } from './log-kit.ts'
 
 /** Ten batches of one record, a segment each. */
-async function openLog(): Promise<PartitionLog> {
-  const log = PartitionLog.open({
-    spec: {
-      topic: 't',
-      topicId,
-      partition: 0,
-      slot: 0,
-      generation: 1,
-      directory: `${await tempDirectory()}/t-0`,
-      config: { ...baseConfig, segmentBytesMax: 100, flushPolicy: 'os' },
-      recover: false,
-      verdict: null,
-      recoveryPoint: 0,
-      copyForward: false,
-      flushedOffset: -1,
-    },
-    env: { disk: realDisk, clock: systemClock },
-    onAdvance: () => {},
-    onFailure: (_, error) => {
-      throw error
-    },
-  })
+async function openLog(disk: Disk = realDisk): Promise<PartitionLog> {
+  const log = openAt(`${await tempDirectory()}/t-0`, disk)
   for (let batch = 0; batch < 10; batch++) {
     const result = newAppendResult()
-    log.stage(makeBatch(), 9, result)
+    log.stage(makeBatch({ timestampMs: 1000 + batch }), 9, result)
     expect(result.error).toBe(0)
     expect(log.commit()).toBe(0)
   }
@@ -43,8 +24,32 @@ async function openLog(): Promise<PartitionLog> {
   return log
 }
 
+function openAt(directory: string, disk: Disk): PartitionLog {
+  return PartitionLog.open({
+    spec: {
+      topic: 't',
+      topicId,
+      partition: 0,
+      slot: 0,
+      generation: 1,
+      directory,
+      config: { ...baseConfig, segmentBytesMax: 100, flushPolicy: 'os' },
+      recover: false,
+      verdict: null,
+      recoveryPoint: 0,
+      copyForward: false,
+      flushedOffset: -1,
+    },
+    env: { disk, clock: systemClock },
+    onAdvance: () => {},
+    onFailure: (_, error) => {
+      throw error
+    },
+  })
+}
+
 function readFrom(offset: number): Command {
-  return { ...emptyCommand(), offset, maxBytes: 1000 }
+  return { ...emptyCommand(), op: Op.read, offset, maxBytes: 1000 }
 }
 
 const link = {} as Link
@@ -87,6 +92,32 @@ describe('cold reads', () => {
     log.close({ clean: false })
   })
 
+  test('a slow read of bytes that no disk was asked for does not, unless it was very slow', async () => {
+    const log = await openLog()
+    let fetched = 0
+    const reads = new ColdReads(
+      () => {},
+      () => fetched,
+    )
+    reads.putAside(link, log, readFrom(3))
+    reads.took(log, 5)
+    expect(reads.putAside(link, log, readFrom(4))).toBe(false)
+    // By the slow read or by one just before it: the system reads ahead.
+    fetched = 8
+    reads.took(log, 2)
+    expect(reads.putAside(link, log, readFrom(4))).toBe(false)
+    reads.took(log, 5)
+    expect(reads.putAside(link, log, readFrom(4))).toBe(true)
+    const others = new ColdReads(
+      () => {},
+      () => fetched,
+    )
+    others.putAside(link, log, readFrom(3))
+    others.took(log, 50)
+    expect(others.putAside(link, log, readFrom(4))).toBe(true)
+    log.close({ clean: false })
+  })
+
   test('what was just appended, and what is not there, never waits', async () => {
     const log = await openLog()
     const reads = new ColdReads(() => {})
@@ -104,7 +135,80 @@ describe('cold reads', () => {
       reads.took(log, 50)
       expect(reads.putAside(link, log, readFrom(read % 9))).toBe(true)
     }
-    log.delete()
+    await log.delete()
     expect((await served).length).toBe(200)
+  })
+})
+
+/** The log as another process left it, and what of its index files is touched and opened. */
+async function reopened(): Promise<{ log: PartitionLog; events: string[] }> {
+  const events: string[] = []
+  const note = (what: string, path: string): void => {
+    const name = path.slice(path.lastIndexOf('/') + 1)
+    if (name.endsWith('index')) events.push(`${what} ${name.replace(/^0+(?=\d)/, '')}`)
+  }
+  const disk: Disk = {
+    ...realDisk,
+    open: (path, mode) => {
+      note('open', path)
+      return realDisk.open(path, mode)
+    },
+    startTouchFile: (path, bytes, done) => {
+      note('touch', path)
+      realDisk.startTouchFile(path, bytes, done)
+    },
+  }
+  const written = await openLog()
+  await written.settled()
+  expect(written.close({ clean: true })).toBe(true)
+  const log = openAt(written.directory, disk)
+  events.length = 0
+  return { log, events }
+}
+
+describe('cold indexes', () => {
+  test('a read in a segment that nobody has looked into waits for its indexes, also in a warm log', async () => {
+    const { log, events } = await reopened()
+    const { reads, served } = collect(2)
+    reads.putAside(link, log, readFrom(3))
+    expect(reads.putAside(link, log, readFrom(4))).toBe(true)
+    await served
+    expect(events).toContain('touch 3.index')
+    expect(events).toContain('touch 4.index')
+    log.close({ clean: false })
+  })
+
+  test('a search by time brings the indexes it needs into memory, one segment after another', async () => {
+    const { log, events } = await reopened()
+    const { reads, served } = collect(1)
+    const command = { ...emptyCommand(), op: Op.findTime, offset: 1004 }
+    expect(reads.putAside(link, log, command)).toBe(true)
+    await served
+    const touched = events.filter(event => event.startsWith('touch')).map(event => event.slice(6))
+    const bases = [0, 1, 2, 3, 4]
+    expect(touched).toEqual(bases.flatMap(base => [`${base}.index`, `${base}.timeindex`]))
+    for (const name of touched) {
+      const openedAt = events.indexOf(`open ${name}`)
+      expect(openedAt, name).toBeGreaterThan(events.indexOf(`touch ${name}`))
+    }
+    expect(log.findByTime(1004)).toMatchObject({ baseOffset: 4 })
+    log.close({ clean: false })
+  })
+
+  test('of a log that is closed meanwhile no file is opened any more', async () => {
+    const { log, events } = await reopened()
+    let isOpen = true
+    const served = new Promise<Command>(resolve => {
+      const reads = new ColdReads(
+        (_, command) => resolve(command),
+        () => 0,
+        () => isOpen,
+      )
+      reads.putAside(link, log, { ...emptyCommand(), op: Op.findTime, offset: 1004 })
+    })
+    isOpen = false
+    log.close({ clean: false })
+    await served
+    expect(events).toEqual(['touch 0.index', 'touch 0.timeindex'])
   })
 })

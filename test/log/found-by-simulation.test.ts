@@ -1,5 +1,6 @@
 /** Faults that the simulation (npm run sim) found first, made small. Each names what was wrong. */
 import { expect, test } from 'vitest'
+import type { LogConfig } from '../../src/contracts/log-config.ts'
 import type { ScrubInput } from '../../src/contracts/scrub.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { BatchReader } from '../../workers/log/compaction/batch-reader.ts'
@@ -203,5 +204,171 @@ test('records of a log that was never flushed are deleted for good', () => {
     kit.disk.powerCut(seeded(cut))
     kit.open({ recover: true })
     expect(kit.log.offsets.logStart).toBe(3)
+  }
+})
+
+/** Twelve batches, the first four flushed, the others under a sync that fails and that nobody hears of. */
+function failedUnheard(config: Partial<LogConfig>): { kit: LogHarness; batches: Buffer[] } {
+  const kit = new LogHarness({ segmentBytesMax: 400, ...config }).open()
+  const batches = Array.from({ length: 12 }, (_, mark) => makeBatch({ mark }))
+  for (const batch of batches.slice(0, 4)) kit.append(batch)
+  kit.settle()
+  for (const batch of batches.slice(4)) kit.append(batch)
+  const isRecords = (path: string): boolean => path.endsWith('.log')
+  kit.disk.onOperation = ({ kind, path }) =>
+    kind === 'sync' && isRecords(path) ? { code: 'EIO' } : null
+  kit.settle()
+  kit.disk.onOperation = () => null
+  return { kit, batches }
+}
+
+test.each(['group-commit', 'interval'] as const)(
+  'under %s an owner dies over a sync that fails: the next one proves what it says',
+  flushPolicy => {
+    for (let cut = 1; cut <= 10; cut++) {
+      const { kit, batches } = failedUnheard({ flushPolicy, flushMessages: 2 })
+      const { flushedEnd: flushedOffset } = kit.log.offsets
+      expect(flushedOffset).toBeLessThan(12)
+      kit.disk.kill()
+      kit.open({ recover: true, copyForward: false, flushedOffset })
+      kit.settle()
+      expect(kit.log.offsets).toMatchObject({ flushedEnd: 12, highWatermark: 12 })
+      kit.disk.powerCut(seeded(cut))
+      kit.open({ recover: true })
+      expectSame(kit.readAll(), batches)
+    }
+  },
+)
+
+test('under `os` a process dies over a sync that fails: the next one proves what it says', () => {
+  for (let cut = 1; cut <= 10; cut++) {
+    const { kit, batches } = failedUnheard({ flushPolicy: 'os' })
+    kit.disk.kill()
+    kit.open({ recover: true })
+    kit.settle()
+    const { flushedEnd } = kit.log.offsets
+    expect(flushedEnd).toBe(12)
+    kit.disk.powerCut(seeded(cut))
+    kit.open({ recover: true })
+    expectSame(kit.readAll(), batches)
+  }
+})
+
+test('under `os` nothing is written again as long as no flush was tried', () => {
+  const kit = new LogHarness({ flushPolicy: 'os' }).open()
+  for (let mark = 0; mark < 5; mark++) kit.append(makeBatch({ mark }))
+  const written = (): number => {
+    let bytes = 0
+    kit.disk.onOperation = operation => {
+      if (operation.kind === 'write' && operation.path.endsWith('.log')) bytes += operation.bytes
+      return null
+    }
+    kit.open({ recover: true })
+    kit.disk.onOperation = () => null
+    return bytes
+  }
+  kit.disk.kill()
+  expect(written()).toBe(0)
+  // What it found was due to be flushed at once. Nobody hears what became of that.
+  kit.disk.kill()
+  expect(written()).toBe(kit.log.active.sizeBytes)
+  kit.settle()
+  kit.append(makeBatch({ mark: 5 }))
+  kit.disk.kill()
+  expect(written()).toBe(0)
+})
+
+test('indexes that could not be read are not taken for empty ones', () => {
+  const kit = filled({ indexIntervalBytes: 64 }, 9)
+  expect(kit.closeClean()).toBe(true)
+  kit.open()
+  kit.disk.onOperation = ({ kind }) => (kind === 'open' ? { code: 'EMFILE' } : null)
+  const [first] = kit.log.segments
+  expect(() => first.indexes.maxTimestampMs).toThrow('EMFILE')
+  kit.disk.onOperation = () => null
+  expect(kit.log.findByTime(0)?.baseOffset).toBe(0)
+})
+
+test('indexes of a segment that recovery has made whole are on disk, names and all', () => {
+  for (const isFailed of [false, true]) {
+    for (let cut = 1; cut <= 20; cut++) {
+      const kit = new LogHarness({ indexIntervalBytes: 64 }).open()
+      const append = (mark: number) =>
+        kit.append(makeBatch({ mark, timestampMs: 1_000 + mark * 10 }))
+      // With the checkpoint come index files that nobody syncs.
+      const checkpoint = (): void => {
+        kit.settle()
+        kit.clock.advance(6_000)
+      }
+      for (let mark = 0; mark < 9; mark++) {
+        append(mark)
+        if (mark === 4) checkpoint()
+      }
+      if (isFailed) kit.settle()
+      kit.disk.kill()
+      const { flushedEnd } = kit.log.offsets
+      kit.open({ recover: true, copyForward: true, flushedOffset: isFailed ? flushedEnd : -1 })
+      expect(kit.log.segments).toHaveLength(2)
+      append(9)
+      checkpoint()
+      kit.disk.powerCut(seeded(cut))
+      kit.open({ recover: true })
+      for (let mark = 0; mark < 10; mark++) {
+        expect(kit.log.findByTime(1_000 + mark * 10)?.baseOffset, `cut ${cut}`).toBe(mark)
+      }
+    }
+  }
+})
+
+test('good batches behind a bad one, once cut off, do not come back', () => {
+  for (let cut = 1; cut <= 200; cut++) {
+    const kit = new LogHarness().open()
+    const lost = Array.from({ length: 6 }, (_, mark) => makeBatch({ mark, valueBytes: 700 }))
+    for (const batch of lost) kit.append(batch)
+    const bytes = kit.disk.bytesOf(kit.path(0, 'log'))
+    bytes.fill(0, 100, 200)
+    kit.disk.kill()
+    kit.disk.setBytes(kit.path(0, 'log'), bytes)
+    kit.open({ recover: true })
+    expect(kit.log.offsets.logEnd).toBe(0)
+    const batches = lost.map((_, mark) => makeBatch({ mark: 50 + mark, valueBytes: 700 }))
+    for (const batch of batches) kit.append(batch)
+    kit.disk.powerCut(seeded(cut))
+    kit.open({ recover: true })
+    expectSame(kit.readAll(), batches.slice(0, kit.log.offsets.logEnd))
+  }
+})
+
+test('a log whose first segment went with the power starts where the rest does', () => {
+  const kit = new LogHarness({ flushPolicy: 'os', segmentBytesMax: 400 }).open()
+  for (let mark = 0; mark < 8; mark++) kit.append(makeBatch({ mark }))
+  const [first, second] = kit.log.segments
+  kit.disk.kill()
+  kit.disk.unlink(first.path)
+  kit.config = { ...kit.config, flushPolicy: 'group-commit' }
+  kit.open({ recover: true, copyForward: false })
+  expect(kit.log.offsets).toMatchObject({ logStart: second.baseOffset, logEnd: 8 })
+  kit.settle()
+  expect(kit.log.offsets.highWatermark).toBe(8)
+})
+
+test('a look-up by time is right whatever bit of the offset index has flipped', () => {
+  const kit = new LogHarness({ segmentBytesMax: 1_500, indexIntervalBytes: 64 }).open()
+  for (let mark = 0; mark < 30; mark++) {
+    kit.append(makeBatch({ mark, timestampMs: 1_000 + mark * 10 }))
+  }
+  expect(kit.closeClean()).toBe(true)
+  const path = kit.path(0, 'index')
+  const whole = kit.disk.bytesOf(path)
+  expect(whole.length).toBeGreaterThan(64)
+  for (let bit = 0; bit < whole.length * 8; bit += 3) {
+    const rotten = Buffer.from(whole)
+    rotten[bit >> 3] ^= 1 << (bit & 7)
+    kit.disk.setBytes(path, rotten)
+    kit.open()
+    for (let mark = 0; mark < 30; mark += 3) {
+      expect(kit.log.findByTime(1_000 + mark * 10)?.baseOffset, `bit ${bit}`).toBe(mark)
+    }
+    expect(kit.closeClean()).toBe(true)
   }
 })

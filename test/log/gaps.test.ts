@@ -8,6 +8,7 @@ import { crc32c } from '../../src/protocol/crc32c.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { encodeMarks } from '../../workers/log/marks.ts'
 import { newReadResult } from '../../workers/log/results.ts'
+import { runNow } from '../../workers/log/steps.ts'
 import { cleanedPath, finishSwaps, parseSwapName, swapPath } from '../../workers/log/swap.ts'
 import { CrashError, seeded } from '../support/fault-disk.ts'
 import { directory, expectSame, LogHarness, makeBatch, stored } from './log-kit.ts'
@@ -166,7 +167,7 @@ describe('swaps', () => {
         for (const nested of [crashAt, 1 + Math.floor(random() * 12)]) {
           kit.disk.crashAt = kit.disk.operations + nested
           try {
-            finishSwaps(kit.disk, directory)
+            runNow(kit.disk, finishSwaps(kit.disk, directory))
           } catch (error) {
             if (!(error instanceof CrashError)) throw error
           }

@@ -70,6 +70,7 @@ export function makeBatch(options: BatchOptions = {}): Buffer {
 export interface OpenOptions {
   readonly recover?: boolean
   readonly recoveryPoint?: number
+  readonly logStart?: number
   /** Default: as at the start of a process, when `recover` is set. */
   readonly copyForward?: boolean
   readonly flushedOffset?: number
@@ -110,6 +111,7 @@ export class LogHarness {
       recover: options.recover ?? false,
       verdict: options.verdict ?? null,
       recoveryPoint: options.recoveryPoint ?? 0,
+      logStart: options.logStart,
       copyForward: options.copyForward ?? (options.recover === true && !isOs),
       flushedOffset: options.flushedOffset ?? -1,
     }

@@ -273,16 +273,25 @@ test('recovery bounded by a checkpoint does not read what lies before it', () =>
   expect(kit.readAll().length).toBe(201)
 })
 
-test('a recovery point of the caller cuts nothing above it and moves no offset', () => {
+test.each([true, false])(
+  'a log without files goes on where its flushed end was (recover: %s)',
+  recover => {
+    const kit = new LogHarness().open({ recover, recoveryPoint: 5, flushedOffset: 7 })
+    expect(kit.append(makeBatch())[0].baseOffset).toBe(7)
+  },
+)
+
+test('after a clean stop a log that is shorter than noted is looked at', () => {
   const kit = new LogHarness().open()
   kit.append(makeBatch({ records: 5 }))
   kit.settle()
-  kit.disk.kill()
-  // Left over from an earlier topic of the same name.
-  kit.open({ recover: true, recoveryPoint: 1_000 })
-  expect(kit.log.offsets.logEnd).toBe(5)
-  const [next] = kit.append(makeBatch())
-  expect(next.baseOffset).toBe(5)
+  kit.closeClean()
+  kit.open({ recoveryPoint: 5 })
+  expect(kit.log.lostRanges.isEmpty).toBe(true)
+  kit.closeClean()
+  kit.open({ recoveryPoint: 8 })
+  expect(kit.log.lostRanges.ranges).toEqual([{ firstOffset: 5, nextOffset: 8 }])
+  expect(kit.append(makeBatch())[0].baseOffset).toBe(8)
 })
 
 test('a directory without segments begins at 0; unknown files are left alone', () => {
@@ -299,10 +308,10 @@ test('a directory without segments begins at 0; unknown files are left alone', (
 test('delete removes the directory, whatever is in it', () => {
   const { kit } = filled()
   kit.append(makeBatch())
-  kit.log.delete()
+  void kit.log.delete()
   expect(kit.disk.exists(directory)).toBe(false)
-  expect(kit.disk.list('/data')).toEqual([])
   kit.settle()
+  expect(kit.disk.list('/data')).toEqual([])
   expect(kit.failures).toEqual([])
   kit.open({ topicId: 'zzzzzzzzzzzzzzzzzzzzzz' })
   expect(kit.log.offsets.logEnd).toBe(0)

@@ -7,8 +7,8 @@ import {
   encodeSnapshot,
   encodeWindow,
 } from '../../workers/log/producer-files.ts'
-import { ProducerState, sequenceAfter } from '../../workers/log/producer-state.ts'
-import { LogHarness, makeBatch } from './log-kit.ts'
+import { ProducerEntry, ProducerState, sequenceAfter } from '../../workers/log/producer-state.ts'
+import { directory, LogHarness, makeBatch } from './log-kit.ts'
 
 const SEQUENCE_MAX = 2 ** 31 - 1
 
@@ -273,5 +273,29 @@ describe('files', () => {
         }
       }),
     )
+  })
+
+  test('an epoch without a batch, as the end of a transaction leaves it, fences older ones', () => {
+    const kit = started()
+    send(kit, { sequence: 0, epoch: 3 })
+    kit.settle()
+    kit.closeClean()
+    const state = new ProducerState()
+    const entry = new ProducerEntry()
+    entry.epoch = 7
+    state.entries.set(5, entry)
+    const bytes = encodeSnapshot(state)
+    expect(bytes.readInt32BE(20), 'last sequence').toBe(-1)
+    expect(decodeSnapshot(bytes, 99)?.entries.get(5)).toMatchObject({ epoch: 7, count: 0 })
+    // As Kafka leaves the directory: no window files.
+    for (const name of kit.names().filter(other => /window|snapshot/.test(other))) {
+      kit.disk.unlink(`${directory}/${name}`)
+    }
+    kit.disk.setBytes(kit.path(1, 'snapshot'), bytes)
+    kit.open()
+    expect(send(kit, { sequence: 1, epoch: 3 })).toEqual([Errors.INVALID_PRODUCER_EPOCH])
+    expect(send(kit, { sequence: 0, epoch: 6 })).toEqual([Errors.INVALID_PRODUCER_EPOCH])
+    expect(send(kit, { sequence: 4, epoch: 7 })).toEqual([Errors.OUT_OF_ORDER_SEQUENCE_NUMBER])
+    expect(send(kit, { sequence: 0, epoch: 7 })).toEqual([1, 1, false])
   })
 })

@@ -112,7 +112,7 @@ describe('a log on disk', () => {
 
     const recovered = open(directory, { recover: true, copyForward: true })
     expect(recovered.offsets).toMatchObject({ logEnd: 301, highWatermark: 301, recoveryPoint: 301 })
-    recovered.delete()
+    await recovered.delete()
     expect(realDisk.exists(directory)).toBe(false)
   })
 

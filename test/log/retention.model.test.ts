@@ -190,6 +190,7 @@ class Life {
     for (const offset of [...this.sent.keys()]) if (offset >= logEnd) this.sent.delete(offset)
     // No file of a deleted segment is left, and no other file is missing.
     this.kit.log.retention.sweep()
+    this.kit.settle()
     const bases = this.kit.log.segments.map(({ baseOffset }) => baseOffset)
     const files = this.kit.names().filter(name => name.endsWith('.log'))
     expect(files.map(name => Number(name.slice(0, 20)))).toEqual(bases)

@@ -10,7 +10,7 @@ import { BATCH_HEADER_BYTES, baseOffsetAt } from '../../src/protocol/record-batc
 import { newReadResult } from '../../workers/log/results.ts'
 import { scanSegment } from '../../workers/log/scan-segment.ts'
 import { seeded } from '../support/fault-disk.ts'
-import { expectSame, LogHarness, makeBatch, splitBatches, stored } from './log-kit.ts'
+import { directory, expectSame, LogHarness, makeBatch, splitBatches, stored } from './log-kit.ts'
 
 const RECORDS = 3
 
@@ -263,4 +263,49 @@ test('what was appended, recovered or read once is not checked again', () => {
   kit.append(makeBatch())
   const { active } = kit.log
   expect(active.checked.has(active.sizeBytes - 80, active.sizeBytes)).toBe(true)
+})
+
+test('a wrong length that leads to the very end, or close to it, hides nothing behind', () => {
+  const records = [1, 3, 2]
+  const kit = new LogHarness().open()
+  const batches = records.map((count, mark) => makeBatch({ mark, records: count }))
+  for (const batch of batches) kit.append(batch)
+  kit.settle()
+  kit.closeClean()
+  const path = kit.path(0, 'log')
+  const good = kit.disk.bytesOf(path)
+  for (let length = 49; length <= good.length - 12; length++) {
+    const bytes = Buffer.from(good)
+    bytes.writeInt32BE(length, 8)
+    if (bytes.equals(good)) continue
+    for (const offset of [1, 2, 4]) {
+      kit.disk.setBytes(path, bytes)
+      const again = new LogHarness({}, kit.disk).open()
+      const [found] = splitBatches(again.read(offset).bytes)
+      const wanted = offset < 4 ? stored(batches[1], 1) : stored(batches[2], 4)
+      expect(found.equals(wanted), `length ${length}, at ${offset}`).toBe(true)
+      expect(again.log.lostRanges.ranges.every(({ nextOffset }) => nextOffset === 1)).toBe(true)
+      again.log.close({ clean: false })
+    }
+  }
+})
+
+test('an index that rots while the process lives that wrote it costs a walk, no record', () => {
+  const kit = new LogHarness({ segmentBytesMax: 20_000 }).open()
+  const batches = Array.from({ length: 150 }, (_, mark) => makeBatch({ valueBytes: 260, mark }))
+  for (const batch of batches) kit.append(batch)
+  kit.settle()
+  const { length } = batches[0]
+  const damage = (path: string): void => {
+    if (kit.disk.exists(path))
+      kit.disk.setBytes(path, Buffer.alloc(kit.disk.bytesOf(path).length, 5))
+  }
+  for (let times = 0; times < 2; times++) {
+    for (const name of kit.names())
+      if (/\.index(\.tmp)?$/.test(name)) damage(`${directory}/${name}`)
+    for (const mark of [40, 80, 120]) {
+      expectSame([kit.read(mark, length).bytes], [batches[mark]])
+    }
+  }
+  expect(kit.log.lostRanges.isEmpty).toBe(true)
 })

@@ -50,5 +50,5 @@ test('after an unclean stop what the checkpoint proves is no torn end', () => {
   kit.disk.setBytes(kit.path(0, 'log'), bytes)
   expect(damaged(verified(kit, { isClean: false }))).toEqual([])
   const last = { isClean: false, recoveryPoint: 4 }
-  expect(damaged(verified(kit, last))).toEqual([`${'0'.padStart(20, '0')}.log`])
+  expect(damaged(verified(kit, last))).toEqual([`${'0'.padStart(20, '0')}.log`, '.'])
 })

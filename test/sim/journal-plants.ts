@@ -37,9 +37,9 @@ export const journalPlants: readonly Plant[] = [
   plant(
     'journal-epoch-kept',
     'rounds of an earlier use continue those of this one',
-    'journal/owner-journal.ts',
-    'storedEpoch(disk, path))) + 1',
-    'storedEpoch(disk, path)))',
+    'journal/files.ts',
+    'Math.max(epoch, epochOf(disk, path)), 0) + 1',
+    'Math.max(epoch, epochOf(disk, path)), 0)',
   ),
   plant(
     'incomplete-round-replayed',
@@ -52,7 +52,7 @@ export const journalPlants: readonly Plant[] = [
     'replay-overwrites',
     'records are written where they once were, whatever is there now',
     'journal/replay-log.ts',
-    'if (!isThere) return',
+    'if (!isThere) return false',
     '',
   ),
   plant(
@@ -66,15 +66,15 @@ export const journalPlants: readonly Plant[] = [
     'replay-unsynced',
     'the journals are emptied before the segments are synced',
     'journal/replay-log.ts',
-    'for (const file of this.#dirty) file.sync()',
-    '',
+    'yield* synced([...this.#dirty, this.#directory])',
+    'yield* synced([this.#directory])',
   ),
   plant(
     'replay-trusts-the-cache',
     'what reads back well is not written again, so that the sync does not write it',
     'journal/replay-log.ts',
-    'for (const record of this.#records) this.#rewrite(record)',
-    '',
+    'writeFully(file, batches, position)\n    this.#dirty.add(file)\n    return true',
+    'return true',
   ),
   plant(
     'journal-proves-behind-a-gap',

@@ -4,6 +4,7 @@
  */
 
 import { journalPlants } from './journal-plants.ts'
+import { rotPlants } from './rot-plants.ts'
 
 export interface Plant {
   readonly name: string
@@ -129,16 +130,16 @@ export const plants: readonly Plant[] = [
   plant(
     'recovered-tail-unsynced',
     'the tail is served before its copy is synced',
-    'copy-forward.ts',
-    'copy.sync()',
-    '',
+    'repair.ts',
+    'for (const segment of copied) files.push(yield* copyUnproven(disk, directory, segment))',
+    'for (const segment of copied) (yield* copyUnproven(disk, directory, segment)).close()',
   ),
   plant(
     'copy-without-directory-sync',
     'the copy of the tail may lose its name',
     'repair.ts',
-    'if (copied.length + leftOut.length > 0) disk.syncDirectory(directory)',
-    '',
+    'const directories = copied.length + leftOut.length > 0 ? [directory] : []',
+    'const directories: string[] = []',
   ),
   plant(
     'log-start-before-its-mark',
@@ -151,8 +152,8 @@ export const plants: readonly Plant[] = [
     'unlink-before-log-start',
     'segments are unlinked before the new log start is durable',
     'retention.ts',
-    'if (logStart > offsets.logStart) {\n        this.#parts',
-    'if (logStart > offsets.logStart) {\n        offsets.logStartMoved(logStart)\n        this.sweep()\n        this.#parts',
+    'if (logStart > offsets.logStart) {\n        this.#moveLogStart',
+    'if (logStart > offsets.logStart) {\n        offsets.logStartMoved(logStart)\n        this.sweep()\n        this.#moveLogStart',
   ),
   plant(
     'unflushed-segment-deleted',
@@ -254,5 +255,20 @@ export const plants: readonly Plant[] = [
     'producers.expire(this.#events.env.clock.monotonicMs(), idleMsMax)',
     'producers.expire(this.#events.env.clock.wallMs() - this.#openedWallMs + this.#openedMonotonicMs, idleMsMax)',
   ),
+  plant(
+    'dead-owner-believed',
+    'what an owner that died had under a sync counts as on disk once the next sync succeeds',
+    'repair.ts',
+    'if (isRewritten) for (const segment of kept) rewriteUnproven(disk, directory, segment)',
+    '',
+  ),
+  plant(
+    'os-note-kept',
+    'under `os` the note that no flush is under way stays while one is',
+    'flush-policy.ts',
+    'if (this.#isNotedIdle) removeFlushIdle(this.#disk, this.#directory)',
+    '',
+  ),
   ...journalPlants,
+  ...rotPlants,
 ]

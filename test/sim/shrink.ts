@@ -1,6 +1,6 @@
 /** Makes a failing seed small: leaves out faults, crashes and operations while the same promise is still broken. */
 import { runSeed, type SeedResult } from './run-seed.ts'
-import { crashKinds, operations, planOf } from './swarm.ts'
+import { crashKinds, operations, planOf, rotNames } from './swarm.ts'
 
 export interface Shrunk {
   readonly without: readonly string[]
@@ -24,7 +24,7 @@ export async function shrink(seed: number, start: readonly string[]): Promise<Sh
   for (let isSmaller = true; isSmaller; ) {
     isSmaller = false
     const plan = planOf(seed, { without })
-    const left = [...plan.faults, ...crashKinds, ...operations, 'recovery-crashes']
+    const left = [...plan.faults, ...crashKinds, ...operations, ...rotNames, 'recovery-crashes']
     for (const name of left) {
       if (without.has(name)) continue
       if (!(await tryWith(new Set([...without, name]), steps))) continue

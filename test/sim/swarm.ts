@@ -37,6 +37,16 @@ export const operations = [
 ] as const
 export type OperationName = (typeof operations)[number]
 
+/** What rots on the disk: see actors/decay.ts. */
+export const rotNames = [
+  'rot-records',
+  'rot-marks',
+  'rot-flushed-ends',
+  'rot-journal',
+  'rot-caches',
+] as const
+export type RotName = (typeof rotNames)[number]
+
 export interface Plan {
   readonly seed: number
   readonly faults: readonly FaultName[]
@@ -63,6 +73,7 @@ export interface Plan {
   /** Commands an owner takes in one turn, at most. */
   readonly roundMax: number
   readonly producePauseMs: number
+  readonly rot: ReadonlySet<RotName>
   /** Size of a journal's files, and how many dirty logs are not enough for it; null for no journal. */
   readonly journal: { readonly bytes: number; readonly logsMin: number } | null
 }
@@ -117,6 +128,7 @@ export function planOf(seed: number, { without = new Set(), stepsMax }: PlanOpti
     roundMax: limits.pick([1, 3, 512]),
     producePauseMs: limits.logRange(1, 300),
     journal: journalOf(seed, without),
+    rot: rotOf(seed, without, isCompacted),
   }
 }
 
@@ -125,6 +137,18 @@ function journalOf(seed: number, without: ReadonlySet<string>): Plan['journal'] 
   const random = new Random(seed ^ 0x70a1)
   if (without.has('journal') || random.chance(0.4)) return null
   return { bytes: random.logRange(3_000, 100_000), logsMin: random.pick([0, 0, 0, 1]) }
+}
+
+/** Drawn apart as well. Which records of a compacted log are there cannot be told from what rot made of the files. */
+function rotOf(
+  seed: number,
+  without: ReadonlySet<string>,
+  isCompacted: boolean,
+): ReadonlySet<RotName> {
+  const random = new Random(seed ^ 0x407)
+  if (random.chance(0.6)) return new Set()
+  const names = rotNames.filter(name => random.chance(0.5) && !without.has(name))
+  return new Set(isCompacted ? names.filter(name => name === 'rot-caches') : names)
 }
 
 export function configOf(

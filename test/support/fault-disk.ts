@@ -189,6 +189,21 @@ export class FaultDisk implements Disk {
     directory.change([name, null])
   }
 
+  startUnlink(paths: readonly string[], done: (error: Error | null) => void): void {
+    const finish = (): void => {
+      for (const path of paths) if (this.exists(path)) this.unlink(path)
+    }
+    this.startSync(finish, done)
+  }
+
+  startRemoveTree(path: string, done: (error: Error | null) => void): void {
+    this.startSync(() => this.removeTree(path), done)
+  }
+
+  startTouchFile(_path: string, _bytes: number, done: () => void): void {
+    queueMicrotask(done)
+  }
+
   removeTree(path: string): void {
     this.operate('remove', path)
     const { directory, name } = this.#parent(path)

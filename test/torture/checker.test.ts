@@ -313,3 +313,50 @@ describe('its parts', () => {
     expect(new Set(draw(1)).size).toBe(10)
   })
 })
+
+describe('a compacted topic', () => {
+  const lane = laneOf(41, { isKeyed: true })
+  const keyOfSeq = (seq: number): string => String(recordOf(lane, seq).key)
+  const seqs = Array.from({ length: 200 }, (_, seq) => seq)
+  /** Two records of one key, and those that are the newest of theirs. */
+  const older = seqs.find(seq =>
+    seqs.some(other => other > seq && keyOfSeq(other) === keyOfSeq(seq)),
+  )
+  const newest = seqs.filter(
+    seq => seqs.findLast(other => keyOfSeq(other) === keyOfSeq(seq)) === seq,
+  )
+
+  function compacted(): PartitionChecker {
+    const checker = new PartitionChecker({
+      name: 'compacted-0',
+      isUnflushedReadable: false,
+      isCompacted: true,
+    })
+    checker.addLane(lane)
+    checker.sent(lane, 0, seqs.length)
+    checker.acked(lane, 0, seqs.length, 0)
+    return checker
+  }
+  const log = (kept: readonly number[]): ReadRecord[] =>
+    kept.map(seq => readRecord(seq, [lane, seq]))
+  const verdict = (records: ReadRecord[]): ViolationKind | null =>
+    found(() => compacted().compactedLog(records, seqs.length, 'process'))
+
+  test('may keep everything, or only the newest record of each key', () => {
+    expect(older).toBeDefined()
+    expect(verdict(log(seqs))).toBeNull()
+    expect(verdict(log(newest))).toBeNull()
+  })
+
+  test('must not lose the newest record of a key', () => {
+    expect(verdict(log(newest.slice(1)))).toBe('lost')
+    expect(verdict(log(newest.slice(0, -1)))).toBe('lost')
+  })
+
+  test('keeps offsets and order', () => {
+    const [first, second, ...rest] = log(newest)
+    expect(verdict([second as ReadRecord, first as ReadRecord, ...rest])).toBe('reordered')
+    const moved = { ...(first as ReadRecord), offset: newest[0] === 0 ? 1 : 0 }
+    expect(verdict([moved, second as ReadRecord, ...rest])).toBe('inconsistent-offset')
+  })
+})

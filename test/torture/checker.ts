@@ -12,7 +12,7 @@
  * What is found carries the name that Jepsen's Redpanda checker gives it, where it has one.
  */
 import { OffsetLog } from './offset-log.ts'
-import { claimedBy, isIntact, type Lane, type ReadRecord } from './records.ts'
+import { claimedBy, isIntact, keyText, type Lane, type ReadRecord } from './records.ts'
 
 export type ViolationKind =
   | 'lost'
@@ -78,6 +78,8 @@ export interface CheckerOptions {
   readonly name: string
   /** flush.policy=os: readers see, and acks=all answers, what is only in the page cache. */
   readonly isUnflushedReadable: boolean
+  /** Compaction takes records out: offsets have gaps, and what counts is the newest record of each key. */
+  readonly isCompacted?: boolean
 }
 
 export class PartitionChecker {
@@ -89,6 +91,7 @@ export class PartitionChecker {
   checkedCount = 0
   /** Offsets below were answered under acks=all: a fetch sent after that sees them. */
   flushedAckEnd = 0
+  readonly isCompacted: boolean
   readonly #isUnflushedReadable: boolean
   readonly #lanes = new Map<number, LaneState>()
   readonly #claims = new Map<number, Claim>()
@@ -96,6 +99,7 @@ export class PartitionChecker {
   constructor(options: CheckerOptions) {
     this.name = options.name
     this.#isUnflushedReadable = options.isUnflushedReadable
+    this.isCompacted = options.isCompacted === true
   }
 
   addLane(lane: Lane): void {
@@ -194,6 +198,45 @@ export class PartitionChecker {
       this.flushedAckEnd = Math.min(this.flushedAckEnd, highWatermark)
     }
     this.sawOffsets(highWatermark, logStart, mayShrink ? this.view() : since)
+  }
+
+  /**
+   * All that a compacted log holds: each record that was promised is there, or a newer one of its key; what is there
+   * stands where it was said to be, in the order in which it was sent.
+   */
+  compactedLog(records: readonly ReadRecord[], endOffset: number, death: Death | null): void {
+    const newest = new Map<string, number>()
+    const lastSeqs = new Map<number, number>()
+    let last = -1
+    for (const record of records) {
+      const { offset } = record
+      const { lane, seq } = this.#identify(record)
+      const what = `${this.#text(lane.id, seq)} at ${offset}`
+      if (offset <= last) throw this.#violation('reordered', `${what}, behind offset ${last}`)
+      const lastSeq = lastSeqs.get(lane.id) ?? -1
+      if (seq <= lastSeq) throw this.#violation('reordered', `${what}, behind record ${lastSeq}`)
+      const claim = this.#claims.get(offset)
+      if (claim !== undefined && (claim.lane !== lane.id || claim.seq !== seq)) {
+        throw this.#conflict(offset, claim, lane.id, seq)
+      }
+      last = offset
+      lastSeqs.set(lane.id, seq)
+      newest.set(keyText(lane, seq), offset)
+    }
+    for (const [offset, claim] of this.#claims) {
+      if (offset >= endOffset && death === null) continue
+      if (death === 'machine' && claim.strength === 'written') {
+        this.#claims.delete(offset)
+        continue
+      }
+      const { lane } = this.#stateOf(claim.lane)
+      const found = newest.get(keyText(lane, claim.seq)) ?? -1
+      if (found >= offset) continue
+      const what = `${this.#text(claim.lane, claim.seq)} at ${offset}, ${claim.strength}`
+      throw this.#violation('lost', `${what}; the newest of its key is at ${found}`)
+    }
+    this.checkedCount += records.length
+    if (death === 'machine') this.#forgetLost()
   }
 
   /** Claims behind the end of the log: those that this death must not take are violations, the rest is forgotten. */

@@ -11,7 +11,8 @@ import { Admin } from '../../src/client/admin.ts'
 import type { SpawnedBroker } from '../support/spawn-broker.ts'
 import type { Random } from './random.ts'
 import type { Scenario, TortureRun } from './scenario.ts'
-import { allProducers, Session } from './session.ts'
+import { allProducers, manyPartitions, Session } from './session.ts'
+import { journalRounds } from './watch.ts'
 
 const cyclesPerTopic = 25
 const startKilledProbability = 0.3
@@ -26,23 +27,31 @@ export const kill9: Scenario = {
   run: runKill9,
 }
 
+const kinds = ['journaled', 'group-commit', 'compacted', 'interval', 'os'] as const
+type Kind = (typeof kinds)[number]
+
 /** Small segments, so that rolls are constant, under every flush policy. */
-function topicConfigs(random: Random, index: number): Map<string, string> {
-  const policies = ['group-commit', 'interval', 'os']
+function topicConfigs(random: Random, kind: Kind): Map<string, string> {
   const configs = new Map([
-    ['flush.policy', policies[index % policies.length]],
+    ['flush.policy', kind === 'interval' || kind === 'os' ? kind : 'group-commit'],
     ['segment.bytes', String(random.pick([32_768, 65_536, 262_144, 1_048_576]))],
     ['index.interval.bytes', String(random.pick([512, 4096]))],
     ['flush.messages', String(random.pick([1, 50, 500]))],
     ['flush.ms', String(random.pick([5, 50, 500]))],
   ])
-  if (random.chance(0.3)) configs.set('retention.bytes', '4000000')
+  if (kind === 'compacted') {
+    configs.set('cleanup.policy', 'compact').set('min.cleanable.dirty.ratio', '0.01')
+    configs.set('segment.bytes', String(random.pick([16_384, 65_536])))
+  } else if (random.chance(0.3)) {
+    configs.set('retention.bytes', '4000000')
+  }
   return configs
 }
 
 async function runKill9(run: TortureRun): Promise<void> {
   const { random, directory } = run
   const args = ['--set', 'log.retention.check.interval.ms=300']
+  args.push('--set', 'log.cleaner.backoff.ms=100', '--set', 'journal.bytes=16777216')
   let broker = await run.spawn(directory, { args })
   let session: Session | null = null
   for (let cycle = 0; cycle < run.cycles; cycle++) {
@@ -51,6 +60,7 @@ async function runKill9(run: TortureRun): Promise<void> {
     session.startLoad(broker.bootstrap)
     const loadMs = run.isShort ? 100 + random.next() * 400 : random.next() ** 2 * loadMsMax
     await Promise.race([delay(loadMs), session.failed])
+    run.add('journal rounds', await journalRounds(broker))
     await broker.kill9()
     await session.stopLoad()
     broker = await startAgain(run, args)
@@ -69,10 +79,11 @@ async function nextTopic(
   if (last !== null) await endTopic(run, broker, last)
   run.add('topics')
   const index = (run.counts.get('topics') ?? 1) - 1
+  const kind = kinds[(index + run.seed) % kinds.length]
   return await Session.create(broker.bootstrap, {
     topic: `kill9-${index}`,
-    partitionCount: 4,
-    configs: topicConfigs(run.random, index + run.seed),
+    ...(kind === 'journaled' ? manyPartitions : { partitionCount: 4 }),
+    configs: topicConfigs(run.random, kind),
     producers: allProducers,
     random: run.random,
     thinkMs: run.random.pick([1, 3, 10]),

@@ -13,10 +13,12 @@ import type { SpawnedBroker } from '../support/spawn-broker.ts'
 import { ioctlNeed, LoopDisk, loopNeeds } from './disks.ts'
 import type { Random } from './random.ts'
 import type { Scenario, TortureRun } from './scenario.ts'
-import { durableProducers, plainProducers, Session } from './session.ts'
+import { durableProducers, manyPartitions, plainProducers, Session } from './session.ts'
+import { journalRounds } from './watch.ts'
 
 const cyclesPerTopic = 10
 const cutDuringStartProbability = 0.25
+const args = ['--set', 'journal.bytes=16777216']
 
 export const powerCut: Scenario = {
   name: 'powercut',
@@ -27,10 +29,12 @@ export const powerCut: Scenario = {
   run: runPowerCut,
 }
 
-function topicConfigs(random: Random, index: number): Map<string, string> {
-  const policies = ['group-commit', 'interval', 'group-commit', 'os']
+const kinds = ['journaled', 'group-commit', 'interval', 'os'] as const
+type Kind = (typeof kinds)[number]
+
+function topicConfigs(random: Random, kind: Kind): Map<string, string> {
   return new Map([
-    ['flush.policy', policies[index % policies.length]],
+    ['flush.policy', kind === 'journaled' ? 'group-commit' : kind],
     ['segment.bytes', String(random.pick([32_768, 65_536, 1_048_576]))],
     ['index.interval.bytes', String(random.pick([512, 4096]))],
     ['flush.messages', String(random.pick([1, 50, 500]))],
@@ -41,7 +45,7 @@ function topicConfigs(random: Random, index: number): Map<string, string> {
 async function runPowerCut(run: TortureRun): Promise<void> {
   const { random } = run
   const disk = LoopDisk.create(run, 'disk', { sizeMiB: 512 })
-  let broker = await run.spawn(disk.mountPoint)
+  let broker = await run.spawn(disk.mountPoint, { args })
   let session: Session | null = null
   for (let cycle = 0; cycle < run.cycles; cycle++) {
     if (cycle % cyclesPerTopic === 0) session = await nextTopic(run, broker, session)
@@ -51,6 +55,7 @@ async function runPowerCut(run: TortureRun): Promise<void> {
       delay(50 + random.next() ** 2 * (run.isShort ? 300 : 1000)),
       session.failed,
     ])
+    run.add('journal rounds', await journalRounds(broker))
     await cut(disk, broker, session)
     broker = await startAgain(run, disk)
     await session.check(broker.bootstrap, 'machine')
@@ -90,7 +95,7 @@ async function startAgain(run: TortureRun, disk: LoopDisk): Promise<SpawnedBroke
   const { random } = run
   while (random.chance(cutDuringStartProbability)) {
     const pid = Promise.withResolvers<number>()
-    const starting = run.spawn(disk.mountPoint, { onSpawn: pid.resolve }).catch(() => null)
+    const starting = run.spawn(disk.mountPoint, { args, onSpawn: pid.resolve }).catch(() => null)
     await delay(100 + random.next() * 300)
     await freeze(await pid.promise)
     disk.powerCut()
@@ -100,7 +105,7 @@ async function startAgain(run: TortureRun, disk: LoopDisk): Promise<SpawnedBroke
     disk.mount()
     run.add('cut during start')
   }
-  return await run.spawn(disk.mountPoint)
+  return await run.spawn(disk.mountPoint, { args })
 }
 
 async function nextTopic(
@@ -111,14 +116,13 @@ async function nextTopic(
   if (last !== null) await endTopic(run, broker, last)
   run.add('topics')
   const index = (run.counts.get('topics') ?? 1) - 1
-  const configs = topicConfigs(run.random, index + run.seed)
-  const isOs = configs.get('flush.policy') === 'os'
+  const kind = kinds[(index + run.seed) % kinds.length]
   return await Session.create(broker.bootstrap, {
     topic: `powercut-${index}`,
-    partitionCount: 3,
-    configs,
+    ...(kind === 'journaled' ? manyPartitions : { partitionCount: 3 }),
+    configs: topicConfigs(run.random, kind),
     // Where answered records may be lost, an idempotent producer is rightly left with a gap in its sequence.
-    producers: isOs ? plainProducers : durableProducers,
+    producers: kind === 'os' ? plainProducers : durableProducers,
     random: run.random,
     thinkMs: run.random.pick([1, 5]),
   })

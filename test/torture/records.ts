@@ -14,6 +14,8 @@ export interface Lane {
   /** Stored exactly once, in order, without a gap: idempotent producers. Else at most once, in order. */
   readonly isExactlyOnce: boolean
   readonly acks: 1 | -1
+  /** Every record has a key: the topic is compacted. */
+  readonly isKeyed?: boolean
   /** Timestamp of record 0; each next one is a millisecond later. */
   readonly baseTimestampMs: number
 }
@@ -50,8 +52,13 @@ function fillerOf(hash: number): Buffer {
   return table.subarray(start, start + length)
 }
 
-function keyOf(hash: number): Buffer | null {
-  return hash % 4 === 0 ? null : Buffer.from(`key ${hash % 53}`)
+function keyOf(hash: number, { isKeyed }: Lane): Buffer | null {
+  return hash % 4 === 0 && isKeyed !== true ? null : Buffer.from(`key ${hash % 53}`)
+}
+
+/** Of record `seq` of a lane. */
+export function keyText(lane: Lane, seq: number): string {
+  return String(keyOf(hashOf(lane.id, seq), lane))
 }
 
 /** Record `seq` of a lane, ready to be sent. */
@@ -63,7 +70,7 @@ export function recordOf(lane: Lane, seq: number): RecordToEncode {
   value.writeUInt32BE(seq, 4)
   value.writeUInt32BE(hash, 8)
   value.set(filler, headBytes)
-  return { key: keyOf(hash), value, timestampMs: lane.baseTimestampMs + seq }
+  return { key: keyOf(hash, lane), value, timestampMs: lane.baseTimestampMs + seq }
 }
 
 /** Who a value says it is; null when it is none of ours. */
@@ -81,7 +88,7 @@ export function isIntact(record: ReadRecord, lane: Lane, seq: number): boolean {
   const filler = fillerOf(hash)
   if (value === null || timestampMs !== lane.baseTimestampMs + seq) return false
   if (!filler.equals(value.subarray(headBytes))) return false
-  const expectedKey = keyOf(hash)
+  const expectedKey = keyOf(hash, lane)
   if (expectedKey === null || key === null) return expectedKey === key
   return expectedKey.equals(key)
 }

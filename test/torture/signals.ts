@@ -11,7 +11,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { SpawnedBroker } from '../support/spawn-broker.ts'
 import { Violation } from './checker.ts'
 import { type Scenario, storageTrouble, type TortureRun } from './scenario.ts'
-import { allProducers, Session } from './session.ts'
+import { allProducers, manyPartitions, Session } from './session.ts'
 import { mustLive } from './watch.ts'
 
 const exitMsMax = 20_000
@@ -33,7 +33,7 @@ async function runSignals(run: TortureRun): Promise<void> {
   let broker = await run.spawn(directory)
   const session = await Session.create(broker.bootstrap, {
     topic: 'signals',
-    partitionCount: 3,
+    ...(run.seed % 2 === 0 ? manyPartitions : { partitionCount: 3 }),
     configs: new Map([['segment.bytes', '262144']]),
     producers: allProducers,
     random,

@@ -24,6 +24,12 @@ export async function notReady(broker: SpawnedBroker): Promise<string> {
   return answer.status === 200 ? '' : await answer.text()
 }
 
+/** Rounds that its owners have written to their journals; 0 when it does not answer. */
+export async function journalRounds(broker: SpawnedBroker): Promise<number> {
+  const answer = await fetch(`${broker.httpUrl}/metrics`).catch(() => null)
+  return Number(/^odradek_journal_rounds_total (\d+)/m.exec((await answer?.text()) ?? '')?.[1] ?? 0)
+}
+
 /** @throws Violation when the process has ended by itself. */
 export function mustLive(broker: SpawnedBroker, after: string): void {
   const { exitCode, signalCode } = broker.child

@@ -7,7 +7,7 @@
  * An empty journal begins with a round without records: it keeps the epoch, so that what lies behind from older uses is
  * never taken for its continuation.
  */
-import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
+import type { Disk } from '../../src/contracts/disk.ts'
 import { codedError, createEmpty, readFully, unlinkIfThere, writeFully } from '../log/files.ts'
 import { decodeHeader, encodeHead, HEADER_BYTES } from './format.ts'
 
@@ -38,9 +38,11 @@ const FREE_SHARE = 0.1
  * where the room is better kept for records.
  */
 export function prepareJournal(disk: Disk, paths: readonly string[], bytes: number): void {
+  const [first = ''] = paths
+  const directory = first.slice(0, first.lastIndexOf('/'))
   const missing = paths.filter(path => !disk.exists(path) || sizeOf(disk, path) !== bytes)
   for (const path of missing) {
-    const free = disk.freeBytes(path.slice(0, path.lastIndexOf('/')))
+    const free = disk.freeBytes(directory)
     if (missing.length * bytes > free * FREE_SHARE) {
       throw codedError('ENOSPC', `no room for ${path}: ${free} bytes are free`)
     }
@@ -50,8 +52,9 @@ export function prepareJournal(disk: Disk, paths: readonly string[], bytes: numb
       unlinkIfThere(disk, path)
       throw error
     }
-    disk.syncDirectory(path.slice(0, path.lastIndexOf('/')))
   }
+  // Of files that are there as well: who made them may have died before their names were on disk.
+  disk.syncDirectory(directory)
 }
 
 function fillWithZeros(disk: Disk, path: string, bytes: number): void {
@@ -76,19 +79,31 @@ function sizeOf(disk: Disk, path: string): number {
   }
 }
 
-/** Of the first round in the file; 0 where there is none. */
-export function epochOf(file: DiskFile): number {
-  const head = Buffer.alloc(HEADER_BYTES)
-  const got = readFully(file, head, 0)
-  return decodeHeader(head.subarray(0, got))?.epoch ?? 0
+/**
+ * An epoch that none of the files has seen. Asked of all files that are used together: one may have lost its beginning,
+ * and what lies behind is of any age.
+ */
+export function nextEpoch(disk: Disk, paths: readonly string[]): number {
+  return paths.reduce((epoch, path) => Math.max(epoch, epochOf(disk, path)), 0) + 1
 }
 
-/** Nothing in the file is replayed any more, once this has returned. */
-export function emptyJournal(disk: Disk, path: string): void {
+/** Of the first round in the file; 0 where there is none. */
+function epochOf(disk: Disk, path: string): number {
+  const file = disk.open(path, 'r')
+  try {
+    const head = Buffer.alloc(HEADER_BYTES)
+    const got = readFully(file, head, 0)
+    return decodeHeader(head.subarray(0, got))?.epoch ?? 0
+  } finally {
+    file.close()
+  }
+}
+
+/** Nothing in the file is replayed any more, once this has returned. `epoch`: see `nextEpoch`. */
+export function emptyJournal(disk: Disk, path: string, epoch: number): void {
   const file = disk.open(path, 'r+')
   try {
     const head = Buffer.alloc(HEADER_BYTES)
-    const epoch = epochOf(file) + 1
     encodeHead(head, { epoch, generation: 0, round: 0, bytes: HEADER_BYTES }, [], [])
     writeFully(file, head, 0)
     file.sync()

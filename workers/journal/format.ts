@@ -9,10 +9,11 @@
  * The CRC-32C covers everything behind it. Epoch: one use of the file pair; generation: one pass over a file; rounds
  * count from 0 in each. A round that is not whole, or not the next one, ends its file.
  */
+import { RECORD_COUNT_AT, ROUND_HEADER_BYTES } from '../../src/contracts/journal.ts'
 import { crc32c } from '../../src/protocol/crc32c.ts'
 
 const MAGIC = 0x6f64726a
-export const HEADER_BYTES = 32
+export const HEADER_BYTES = ROUND_HEADER_BYTES
 export const RECORD_BYTES = 56
 const CRC_AT = 4
 const CRC_START = 8
@@ -58,7 +59,7 @@ export function encodeHead(
   writeLong(into, header.epoch, 8)
   into.writeUInt32BE(header.generation, 16)
   into.writeUInt32BE(header.round, 20)
-  into.writeUInt32BE(records.length, 24)
+  into.writeUInt32BE(records.length, RECORD_COUNT_AT)
   into.writeUInt32BE(header.bytes, 28)
   let at = HEADER_BYTES
   for (const record of records) {
@@ -84,7 +85,7 @@ function encodeRecord(into: Buffer, at: number, record: JournalRecord): void {
 /** Null when no header is there. Sizes are not checked against anything but themselves. */
 export function decodeHeader(bytes: Buffer): RoundHeader | null {
   if (bytes.length < HEADER_BYTES || bytes.readUInt32BE(0) !== MAGIC) return null
-  const recordCount = bytes.readUInt32BE(24)
+  const recordCount = bytes.readUInt32BE(RECORD_COUNT_AT)
   const roundBytes = bytes.readUInt32BE(28)
   const epoch = readLong(bytes, 8)
   if (roundBytes < headBytes(recordCount) || !Number.isSafeInteger(epoch)) return null

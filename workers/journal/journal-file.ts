@@ -27,12 +27,9 @@ export class JournalFile<Log> {
     this.#epoch = epoch
   }
 
-  get isBegun(): boolean {
-    return this.#position > 0
-  }
-
-  fits(recordCount: number, batchBytes: number): boolean {
-    return this.#position + headBytes(recordCount) + batchBytes <= this.#sizeBytes
+  /** Whether there is room for a round behind what is written, or, from position 0 on, ever. */
+  fits(recordCount: number, batchBytes: number, position = this.#position): boolean {
+    return position + headBytes(recordCount) + batchBytes <= this.#sizeBytes
   }
 
   /** From the start of the file again: what it holds is not replayed any more. */

@@ -13,8 +13,10 @@
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import type { LogPlace } from '../../src/contracts/journal.ts'
+import type { LogConfig } from '../../src/contracts/log-config.ts'
 import type { Segment } from '../log/segment.ts'
-import { epochOf } from './files.ts'
+import type { Steps } from '../log/steps.ts'
+import { nextEpoch } from './files.ts'
 import { headBytes, type JournalRecord } from './format.ts'
 import { JournalFile } from './journal-file.ts'
 import { JournalMode, LOGS_MIN } from './mode.ts'
@@ -40,6 +42,7 @@ export interface JournaledLog {
   readonly topicId: string
   readonly partition: number
   readonly state: string
+  readonly config: Pick<LogConfig, 'flushPolicy'>
   readonly offsets: {
     readonly recoveryPoint: number
     readonly flushedEnd: number
@@ -135,7 +138,7 @@ export class OwnerJournal {
     if (this.#state !== 'preparing') return
     try {
       const { disk, paths } = this.#options
-      const epoch = Math.max(...paths.map(path => storedEpoch(disk, path))) + 1
+      const epoch = nextEpoch(disk, paths)
       this.#files = [new JournalFile(disk, paths[0], epoch), new JournalFile(disk, paths[1], epoch)]
       this.#files[0].begin(this.#generation)
       this.#state = 'ready'
@@ -183,13 +186,14 @@ export class OwnerJournal {
     const current = files[this.#current]
     const [records, bytes] = [this.#added.length, this.#batchBytes]
     if (current.fits(records, bytes)) return true
+    if (!current.fits(records, bytes, 0)) return false
     this.#checkpoint(files[1 - this.#current])
     this.#checkpoint(current)
     const next = [1 - this.#current, this.#current].find(index => files[index].needs.size === 0)
     if (next === undefined) return false
     this.#current = next
     files[next].begin(++this.#generation)
-    return files[next].fits(records, bytes)
+    return true
   }
 
   #refuse(): void {
@@ -338,9 +342,14 @@ export class OwnerJournal {
     if (this.#checkpointing.delete(slot)) this.#goOn()
   }
 
-  /** Puts what the files hold of a log into its segments; returns whether those changed. Blocks; throws as the disk. */
-  restore(disk: Disk, place: LogPlace): boolean {
-    return replayOne(disk, this.#options.paths, place) > 0
+  /**
+   * Puts what the files hold of a log into its segments, where those do not prove all of it; returns whether they
+   * changed. Throws as the disk does.
+   */
+  *restore(place: LogPlace & { readonly slot: number }): Steps<boolean> {
+    const isNeeded = this.#files?.some(file => file.needs.has(place.slot)) ?? true
+    if (!isNeeded) return false
+    return (yield* replayOne(this.#options.disk, this.#options.paths, place)) > 0
   }
 
   #fail(error: Error): void {
@@ -377,14 +386,5 @@ export class OwnerJournal {
     this.#cancelIdle?.()
     this.#state = 'ended'
     for (const file of this.#files ?? []) file.close()
-  }
-}
-
-function storedEpoch(disk: Disk, path: string): number {
-  const file = disk.open(path, 'r')
-  try {
-    return epochOf(file)
-  } finally {
-    file.close()
   }
 }

@@ -1,9 +1,10 @@
 /**
  * Reads what a journal file holds: its whole rounds, in order, up to the first that is not whole or not the next one.
- * Replay task and owner threads; blocks, changes nothing.
+ * Replay task and owner threads; changes nothing.
  */
 import type { Disk, DiskFile } from '../../src/contracts/disk.ts'
 import { readFully } from '../log/files.ts'
+import type { Steps } from '../log/steps.ts'
 import {
   decodeHeader,
   decodeRecords,
@@ -13,6 +14,9 @@ import {
   type RoundHeader,
 } from './format.ts'
 
+/** Read between two breaths. */
+const SLICE_BYTES = 4 * 1024 * 1024
+
 /** A record, and where its batches are. */
 export interface FoundRecord extends JournalRecord {
   readonly journal: DiskFile
@@ -20,53 +24,62 @@ export interface FoundRecord extends JournalRecord {
   readonly journalPosition: number
 }
 
-export interface JournalContents {
+export interface OpenJournal {
   readonly file: DiskFile
+  /** Of its first round. */
   readonly epoch: number
   readonly generation: number
-  readonly rounds: number
-  readonly records: FoundRecord[]
 }
 
-/** Opens and reads the files; the older generation of a pair comes first. The caller closes the files. */
-export function readJournals(
-  disk: Pick<Disk, 'open'>,
-  paths: readonly string[],
-): JournalContents[] {
-  const contents: JournalContents[] = []
+/** Opens the files of one owner, the older generation first. The caller closes them. */
+export function openJournals(disk: Pick<Disk, 'open'>, paths: readonly string[]): OpenJournal[] {
+  const files: DiskFile[] = []
   try {
-    for (const path of paths) contents.push(readJournal(disk.open(path, 'r')))
+    for (const path of paths) files.push(disk.open(path, 'r'))
+    const journals = files.map(file => {
+      const { epoch = 0, generation = 0 } = headerAt(file, 0) ?? {}
+      return { file, epoch, generation }
+    })
+    return journals.sort((a, b) => a.epoch - b.epoch || a.generation - b.generation)
   } catch (error) {
-    for (const { file } of contents) file.close()
+    for (const file of files) file.close()
     throw error
   }
-  return contents.sort((a, b) => a.epoch - b.epoch || a.generation - b.generation)
 }
 
-function readJournal(file: DiskFile): JournalContents {
-  const records: FoundRecord[] = []
+/** As `readRoundSteps`, all at once. */
+export function readRounds(journal: OpenJournal, onRecord: (record: FoundRecord) => void): number {
+  const steps = readRoundSteps(journal, onRecord)
+  let step = steps.next([])
+  while (step.done !== true) step = steps.next([])
+  return step.value
+}
+
+/** Tells of every record, in the order in which they were written; returns the number of whole rounds. */
+export function* readRoundSteps(
+  { file, epoch, generation }: OpenJournal,
+  onRecord: (record: FoundRecord) => void,
+): Steps<number> {
   const sizeBytes = file.sizeBytes()
-  let first: RoundHeader | null = null
   let rounds = 0
-  let at = 0
-  for (;;) {
+  let breathAt = SLICE_BYTES
+  for (let at = 0; ; rounds++) {
     const header = headerAt(file, at)
-    if (header === null || header.bytes > sizeBytes - at) break
-    first ??= header
-    const isNext = header.epoch === first.epoch && header.generation === first.generation
-    if (!isNext || header.round !== rounds) break
-    const found = recordsAt(file, at, header)
-    if (found === null) break
+    if (header === null || header.bytes > sizeBytes - at) return rounds
+    const isOfThisUse = header.epoch === epoch && header.generation === generation
+    if (!isOfThisUse || header.round !== rounds) return rounds
+    const records = recordsAt(file, at, header)
+    if (records === null) return rounds
     let journalPosition = at + headBytes(header.recordCount)
-    for (const record of found) {
-      records.push({ ...record, journal: file, journalPosition })
+    for (const record of records) {
+      onRecord({ ...record, journal: file, journalPosition })
       journalPosition += record.bytes
     }
-    rounds++
     at += header.bytes
+    if (at < breathAt) continue
+    breathAt = at + SLICE_BYTES
+    yield []
   }
-  const { epoch = 0, generation = 0 } = first ?? {}
-  return { file, epoch, generation, rounds, records }
 }
 
 function headerAt(file: DiskFile, at: number): RoundHeader | null {

@@ -1,6 +1,6 @@
 /**
  * Puts what the journals prove into the segments of one log, before the log is opened. Replay task and owner threads;
- * blocks. Doing it twice is doing it once.
+ * in steps. Doing it twice is doing it once.
  *
  *   segments   | window ... valid | torn or missing ...
  *   journal          | record | record | record |        begins where the valid batches end: written, and walked on
@@ -20,15 +20,17 @@ import {
   readFully,
   writeFully,
 } from '../log/files.ts'
+import { removeFlushIdle } from '../log/flush-idle.ts'
 import { scanStart } from '../log/index-seed.ts'
 import { readMarks } from '../log/marks.ts'
 import { gapsBelow } from '../log/recovery.ts'
-import { continues } from '../log/scan-segment.ts'
+import { continues, scanSegment } from '../log/scan-segment.ts'
+import { type Steps, synced } from '../log/steps.ts'
 import { finishSwaps } from '../log/swap.ts'
 import type { FoundRecord } from './read-journal.ts'
 
 export interface ReplayedLog {
-  /** The log is whole up to here, and that is on disk. */
+  /** The log is whole up to here, and that is on disk, as its own checkpoint or the journal proves. */
   readonly endOffset: number
   /** Batches that the segments did not hold. */
   readonly writtenBytes: number
@@ -38,16 +40,17 @@ export interface ReplayedLog {
  * `records`: all of this log, in the order in which they were written. Without `isProof` nothing is synced: somebody
  * copies the bytes. Throws as the disk does.
  */
-export function replayLog(
+export function* replayLog(
   disk: Disk,
   directory: string,
   records: readonly FoundRecord[],
   isProof = true,
-): ReplayedLog {
+): Steps<ReplayedLog> {
+  yield* finishSwaps(disk, directory)
   const replay = new LogReplay(disk, directory, standing(records))
   try {
     replay.fill()
-    if (isProof) replay.prove()
+    if (isProof) yield* replay.prove()
     return replay.result()
   } finally {
     replay.close()
@@ -79,6 +82,8 @@ class LogReplay {
   #base = -1
   #position = 0
   #offset: number
+  /** Up to here its checkpoint, or records without a gap behind it, prove the log. */
+  #journaledEnd = 0
   #writtenBytes = 0
   /** Of the records: those before it end below the log's. */
   #next = 0
@@ -87,7 +92,6 @@ class LogReplay {
     this.#disk = disk
     this.#directory = directory
     this.#records = records
-    finishSwaps(disk, directory)
     const { log, window } = listLog(disk, directory)
     const marks = readMarks(disk, directory)
     const logStart = typeof marks === 'string' ? 0 : marks.logStart
@@ -101,6 +105,7 @@ class LogReplay {
     const from = scanStart(disk, directory, first, this.#provenEnd)
     this.#position = from?.position ?? 0
     this.#offset = from?.offset ?? first
+    this.#passProven()
   }
 
   fill(): void {
@@ -108,15 +113,19 @@ class LogReplay {
     while (this.#write())
   }
 
-  prove(): void {
-    for (const record of this.#records) this.#rewrite(record)
-    for (const file of this.#dirty) file.sync()
-    // Names that only this process, or the last one, has seen.
-    this.#disk.syncDirectory(this.#directory)
+  *prove(): Steps<void> {
+    this.#journaledEnd = this.#provenEnd
+    for (const record of this.#records) {
+      const isProven = this.#rewrite(record) && record.baseOffset <= this.#journaledEnd
+      if (isProven) this.#journaledEnd = Math.max(this.#journaledEnd, record.endOffset)
+    }
+    removeFlushIdle(this.#disk, this.#directory)
+    // The directory too: names that only this process, or the last one, has seen.
+    yield* synced([...this.#dirty, this.#directory])
   }
 
   result(): ReplayedLog {
-    return { endOffset: this.#offset, writtenBytes: this.#writtenBytes }
+    return { endOffset: this.#journaledEnd, writtenBytes: this.#writtenBytes }
   }
 
   close(): void {
@@ -129,6 +138,23 @@ class LogReplay {
     const file = this.#disk.open(logFilePath(this.#directory, base, 'log'), 'r+')
     this.#open.set(base, file)
     return file
+  }
+
+  /** Rot in what the log's own checkpoint proves is recovery's business: what follows is filled all the same. */
+  #passProven(): void {
+    const { validBytes, nextOffset } = scanSegment({
+      disk: this.#disk,
+      path: logFilePath(this.#directory, this.#base, 'log'),
+      firstOffset: this.#base,
+      from: { position: this.#position, offset: this.#offset },
+      endOffset: this.#bases.find(base => base > this.#base),
+      provenOffset: this.#provenEnd,
+      checkFromOffset: this.#provenEnd,
+      gapsBelowOffset: this.#gapsBelow,
+      onBatch: () => {},
+    })
+    this.#position = validBytes
+    this.#offset = nextOffset
   }
 
   /** Over all batches that are there and continue the log. */
@@ -151,7 +177,7 @@ class LogReplay {
     while (cursor.look() === 'batch') {
       if (!continues(cursor, this.#offset, this.#gapsBelow) || cursor.baseOffset >= endOffset)
         return
-      if (cursor.lastOffset >= this.#provenEnd && !cursor.crcMatches()) return
+      if (!cursor.crcMatches()) return
       this.#position = cursor.position + cursor.batchBytes
       this.#offset = cursor.lastOffset + 1
       cursor.moveTo(this.#position)
@@ -198,18 +224,22 @@ class LogReplay {
     this.#position = 0
   }
 
-  /** Bytes that are there may be in the page cache only, and clean after a sync that failed. */
-  #rewrite(record: FoundRecord): void {
+  /**
+   * Bytes that are there may be in the page cache only, and clean after a sync that failed. Returns whether a sync
+   * proves them now.
+   */
+  #rewrite(record: FoundRecord): boolean {
     const { segmentBase, position, endOffset } = record
-    if (endOffset <= this.#provenEnd || endOffset > this.#offset) return
-    if (!this.#bases.includes(segmentBase)) return
+    if (endOffset <= this.#provenEnd) return true
+    if (endOffset > this.#offset || !this.#bases.includes(segmentBase)) return false
     const file = this.#file(segmentBase)
     const batches = payload(record, 0)
     const there = Buffer.allocUnsafeSlow(batches.length)
     const isThere = readFully(file, there, position) === batches.length && there.equals(batches)
-    if (!isThere) return
+    if (!isThere) return false
     writeFully(file, batches, position)
     this.#dirty.add(file)
+    return true
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * All journals of a data directory, replayed at the start of the process: whatever owners wrote them, before any log is
- * opened. Runs as a pool task; blocks.
+ * opened. Runs as a pool task, in steps. One owner's after another: a log has records in one of them only.
  *
  *   read the rounds -> by log -> replay each, synced -> all went well: journals emptied, surplus ones removed
  *                                                    -> one failed: journals stay as they are, that log stays closed
@@ -13,84 +13,112 @@ import type {
   ReplayInput,
   UnreplayedLog,
 } from '../../src/contracts/journal.ts'
-import { emptyJournal, listJournals, ownerOf } from './files.ts'
-import { type FoundRecord, type JournalContents, readJournals } from './read-journal.ts'
+import { isDirectoryOf } from '../log/partition-metadata.ts'
+import { type Steps, together } from '../log/steps.ts'
+import { emptyJournal, listJournals, nextEpoch, ownerOf } from './files.ts'
+import { FoundRecords } from './found-records.ts'
+import { type FoundRecord, openJournals, readRoundSteps } from './read-journal.ts'
 import { replayLog } from './replay-log.ts'
 
-const TOPIC_ID = /^topic_id: *(\S+)\s*$/m
+/** Logs whose files are open and synced at a time. */
+const logsAtOnce = 32
 
 /** Throws as the disk does when a journal cannot be read: nothing may be opened then. */
-export function replayJournals(disk: Disk, input: ReplayInput): JournalReplay {
+export function* replayJournals(disk: Disk, input: ReplayInput): Steps<JournalReplay> {
   const paths = listJournals(disk, input.dataDirectory)
-  const journals = input.isClean ? [] : readJournals(disk, paths)
-  const logs: JournaledLog[] = []
-  const failed: UnreplayedLog[] = []
-  let writtenBytes = 0
-  try {
-    const records = recordsByLog(journals)
-    for (const { directory, topicId, partition } of input.places) {
-      const found = records.get(`${topicId}-${partition}`)
-      if (found === undefined || !isOf(disk, directory, topicId)) continue
-      try {
-        const replayed = replayLog(disk, directory, found)
-        writtenBytes += replayed.writtenBytes
-        logs.push({ directory, endOffset: replayed.endOffset })
-      } catch (error) {
-        failed.push({ directory, reason: (error as Error).message })
-      }
-    }
-  } finally {
-    for (const { file } of journals) file.close()
+  const replay = new Replay(disk, input.places)
+  if (!input.isClean) {
+    for (const ofOwner of Map.groupBy(paths, ownerOf).values()) yield* replay.add(ofOwner)
   }
-  if (failed.length === 0) emptyAll(disk, paths, input)
-  const rounds = journals.reduce((sum, journal) => sum + journal.rounds, 0)
+  if (replay.failed.length === 0) emptyAll(disk, paths, input)
+  const { logs, failed, rounds, writtenBytes } = replay
   return { logs, failed, rounds, writtenBytes }
+}
+
+class Replay implements JournalReplay {
+  readonly logs: JournaledLog[] = []
+  readonly failed: UnreplayedLog[] = []
+  rounds = 0
+  writtenBytes = 0
+  readonly #disk: Disk
+  readonly #places: ReadonlyMap<string, LogPlace>
+
+  constructor(disk: Disk, places: readonly LogPlace[]) {
+    this.#disk = disk
+    this.#places = new Map(places.map(place => [keyOf(place), place]))
+  }
+
+  /** The files of one owner. */
+  *add(paths: readonly string[]): Steps<void> {
+    const journals = openJournals(this.#disk, paths)
+    try {
+      const byLog = new Map<string, FoundRecords>()
+      for (const journal of journals) {
+        this.rounds += yield* readRoundSteps(journal, record => {
+          const key = keyOf(record)
+          const ofLog = byLog.get(key) ?? new FoundRecords(record)
+          byLog.set(key, ofLog)
+          ofLog.add(record)
+        })
+      }
+      const found = [...byLog]
+      for (let at = 0; at < found.length; at += logsAtOnce) {
+        const group = found.slice(at, at + logsAtOnce)
+        yield* together(group.map(([key, records]) => this.#replay(this.#places.get(key), records)))
+      }
+    } finally {
+      for (const { file } of journals) file.close()
+    }
+  }
+
+  /** Records of a topic that is no more are nobody's. */
+  *#replay(place: LogPlace | undefined, records: FoundRecords): Steps<void> {
+    if (place === undefined) return
+    const { directory, topicId } = place
+    try {
+      const isThere = this.#disk.exists(directory)
+      if (!isThere || !isDirectoryOf(this.#disk, directory, topicId)) return
+      const steps = replayLog(this.#disk, directory, records.all())
+      const { endOffset, writtenBytes } = yield* steps
+      this.writtenBytes += writtenBytes
+      this.logs.push({ directory, endOffset })
+    } catch (error) {
+      this.failed.push({ directory, reason: (error as Error).message })
+    }
+  }
 }
 
 /**
  * Of one log, from the journal of the owner that has it, before its tail is copied forward: nothing is synced here.
  * Returns the bytes that the segments did not hold. Throws as the disk does.
  */
-export function replayOne(disk: Disk, paths: readonly string[], place: LogPlace): number {
-  const journals = readJournals(
-    disk,
-    paths.filter(path => disk.exists(path)),
-  )
+export function* replayOne(disk: Disk, paths: readonly string[], place: LogPlace): Steps<number> {
+  const there = paths.filter(path => disk.exists(path))
+  const journals = openJournals(disk, there)
   try {
-    const found = recordsByLog(journals).get(`${place.topicId}-${place.partition}`)
-    return found === undefined ? 0 : replayLog(disk, place.directory, found, false).writtenBytes
+    const found: FoundRecord[] = []
+    for (const journal of journals) {
+      yield* readRoundSteps(journal, record => {
+        if (keyOf(record) === keyOf(place)) found.push(record)
+      })
+    }
+    if (found.length === 0) return 0
+    return (yield* replayLog(disk, place.directory, found, false)).writtenBytes
   } finally {
     for (const { file } of journals) file.close()
   }
 }
 
-function recordsByLog(journals: readonly JournalContents[]): Map<string, FoundRecord[]> {
-  const found = new Map<string, FoundRecord[]>()
-  for (const { records } of journals) {
-    for (const record of records) {
-      const key = `${record.topicId}-${record.partition}`
-      const known = found.get(key)
-      if (known === undefined) found.set(key, [record])
-      else known.push(record)
-    }
-  }
-  return found
-}
-
-/** The directory is there and says nothing of another topic; a torn note of the id is written anew at open. */
-function isOf(disk: Disk, directory: string, topicId: string): boolean {
-  if (!disk.exists(directory)) return false
-  const path = `${directory}/partition.metadata`
-  if (!disk.exists(path)) return true
-  const found = TOPIC_ID.exec(disk.readFile(path).toString('latin1'))?.[1]
-  return found === undefined || found.length < topicId.length || found === topicId
+function keyOf({ topicId, partition }: Pick<LogPlace, 'topicId' | 'partition'>): string {
+  return `${topicId}-${partition}`
 }
 
 function emptyAll(disk: Disk, paths: readonly string[], input: ReplayInput): void {
+  const epoch = nextEpoch(disk, paths)
   const isSurplus = (path: string): boolean => ownerOf(path) >= input.ownerCount
   for (const path of paths) {
     if (isSurplus(path)) disk.unlink(path)
-    else emptyJournal(disk, path)
+    else emptyJournal(disk, path, epoch)
   }
   if (paths.some(isSurplus)) disk.syncDirectory(input.dataDirectory)
 }

@@ -137,6 +137,11 @@ export function codedError(code: string, message: string): Error & { code: strin
   return Object.assign(new Error(message), { code })
 }
 
+/** The file system has no room left, or no inodes. */
+export function isFull(error: Error): boolean {
+  return 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')
+}
+
 const exhausted = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE'])
 
 /** The disk or the process cannot take more just now; trying again later may work. */

@@ -16,6 +16,7 @@
 import type { Clock } from '../../src/contracts/clock.ts'
 import type { Disk } from '../../src/contracts/disk.ts'
 import type { LogConfig } from '../../src/contracts/log-config.ts'
+import { noteFlushIdle, removeFlushIdle } from './flush-idle.ts'
 import type { LogOffsets } from './offsets.ts'
 import type { Segment } from './segment.ts'
 
@@ -56,6 +57,8 @@ export class Flusher {
   #handedEnd = 0
   /** The log's directory is there after any power cut, so that a journal's records find it. */
   #isRooted = true
+  /** The note of flush-idle.ts may be there. */
+  #isNotedIdle = true
 
   constructor(
     log: Flushable,
@@ -74,6 +77,7 @@ export class Flusher {
   configure(config: LogConfig): void {
     this.#config = config
     this.#disarm()
+    this.#maybeNoteIdle()
   }
 
   /** The log's directory itself is new: its name in the parent directory must be synced too. */
@@ -173,6 +177,24 @@ export class Flusher {
     })
   }
 
+  /** The log is open: what is due starts. */
+  opened(): void {
+    this.maybeStart()
+    this.#maybeNoteIdle()
+  }
+
+  /** Nothing is in flight, and under `os` nothing will be for a while. */
+  #maybeNoteIdle(): void {
+    if (this.#state !== 'idle' || this.#config.flushPolicy !== 'os' || this.#rolled) return
+    noteFlushIdle(this.#disk, this.#directory)
+    this.#isNotedIdle = true
+  }
+
+  #removeNote(): void {
+    if (this.#isNotedIdle) removeFlushIdle(this.#disk, this.#directory)
+    this.#isNotedIdle = false
+  }
+
   #disarm(): void {
     this.#cancelTimer?.()
     this.#cancelTimer = null
@@ -191,6 +213,7 @@ export class Flusher {
     // One part more than there are, so that nothing can finish before all have been started.
     this.#partsLeft = 1
     try {
+      this.#removeNote()
       for (const segment of this.#unsynced) {
         segment.syncingBytes = segment.sizeBytes
         this.#partsLeft++
@@ -240,6 +263,7 @@ export class Flusher {
     this.#log.offsets.flushed(this.#targetOffset)
     this.#log.roundDone(this.#targetSegment!, this.#targetPosition)
     this.maybeStart()
+    this.#maybeNoteIdle()
   }
 
   #failed(error: Error): void {
@@ -269,6 +293,7 @@ export class Flusher {
     this.#state = 'stopped'
     this.#disarm()
     this.#log.roundStarted()
+    this.#removeNote()
     for (const segment of this.#unsynced) {
       segment.file().sync()
       segment.syncingBytes = segment.sizeBytes

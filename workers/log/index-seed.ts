@@ -6,7 +6,12 @@
  *                                   ^ the last one below the proven offset; the scan starts at its batch, once checked
  *
  * An index is a cache and may be anything: entries out of order, or a batch that is not what its entry says, and the
- * segment is walked from its start.
+ * segment is walked from its start. The files were not synced, and only their last entry is held against a batch, so:
+ *
+ *   torn by a power cut   sectors are as they were or zeros; a zero in a key is out of order, and nothing is taken over
+ *   wrong otherwise       a read that an offset entry led astray finds another last offset there than the entry says:
+ *                         the index is built anew (log-reader.ts), no answer is wrong. Of a time entry nobody can tell:
+ *                         a look-up by time is as good as the file, as it is for sealed segments
  */
 import type { Disk } from '../../src/contracts/disk.ts'
 import { BatchCursor } from './batch-cursor.ts'
@@ -29,14 +34,14 @@ export function seedIndexes(
   try {
     const entries = disk.readFile(logFilePath(directory, baseOffset, 'index'))
     const relativeMax = belowOffset - 1 - baseOffset
-    const count = countBelow(entries, OFFSET_ENTRY_BYTES, 0, relativeMax)
+    const count = countBelow(entries, offsetEntries, relativeMax)
     if (count <= 0) return null
     const at = (count - 1) * OFFSET_ENTRY_BYTES
     const lastRelative = entries.readInt32BE(at)
     const position = entries.readInt32BE(at + 4)
     if (position < SKIPPED_BYTES_MIN) return null
     const times = disk.readFile(logFilePath(directory, baseOffset, 'timeindex'))
-    const timeCount = countBelow(times, TIME_ENTRY_BYTES, 8, lastRelative)
+    const timeCount = countBelow(times, timeEntries, lastRelative)
     const lastOffset = baseOffset + lastRelative
     const path = logFilePath(directory, baseOffset, 'log')
     const offset = timeCount < 0 ? -1 : baseOffsetOf(disk, path, position, lastOffset)
@@ -68,7 +73,7 @@ export function scanStart(
 ): { readonly position: number; readonly offset: number } | null {
   try {
     const entries = disk.readFile(logFilePath(directory, baseOffset, 'index'))
-    const count = countBelow(entries, OFFSET_ENTRY_BYTES, 0, belowOffset - 1 - baseOffset)
+    const count = countBelow(entries, offsetEntries, belowOffset - 1 - baseOffset)
     if (count <= 0) return null
     const at = (count - 1) * OFFSET_ENTRY_BYTES
     const position = entries.readInt32BE(at + 4)
@@ -81,15 +86,37 @@ export function scanStart(
   }
 }
 
+/** Where an entry has its offset, and its other key: both rise from one entry to the next. */
+interface EntryLayout {
+  readonly bytes: number
+  readonly offsetAt: number
+  keyAt(entries: Buffer, at: number): number
+}
+
+const offsetEntries: EntryLayout = {
+  bytes: OFFSET_ENTRY_BYTES,
+  offsetAt: 0,
+  keyAt: (entries, at) => entries.readInt32BE(at + 4),
+}
+
+const timeEntries: EntryLayout = {
+  bytes: TIME_ENTRY_BYTES,
+  offsetAt: 8,
+  keyAt: (entries, at) => entries.readInt32BE(at) * 2 ** 32 + entries.readUInt32BE(at + 4),
+}
+
 /** How many entries have an offset of at most `relativeMax`; -1 when those are not in order. */
-function countBelow(entries: Buffer, size: number, offsetAt: number, relativeMax: number): number {
+function countBelow(entries: Buffer, layout: EntryLayout, relativeMax: number): number {
   let before = -1
+  let keyBefore = -1
   let count = 0
-  for (let at = 0; at + size <= entries.length; at += size) {
-    const relative = entries.readInt32BE(at + offsetAt)
+  for (let at = 0; at + layout.bytes <= entries.length; at += layout.bytes) {
+    const relative = entries.readInt32BE(at + layout.offsetAt)
     if (relative > relativeMax) break
-    if (relative <= before) return -1
+    const key = layout.keyAt(entries, at)
+    if (relative <= before || key <= keyBefore) return -1
     before = relative
+    keyBefore = key
     count++
   }
   return count

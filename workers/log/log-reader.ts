@@ -16,6 +16,7 @@ import { BATCH_HEADER_BYTES, baseOffsetAt, batchBytesAt } from '../../src/protoc
 import { BatchCursor } from './batch-cursor.ts'
 import { readFully } from './files.ts'
 import type { LostRange, Quarantine } from './quarantine.ts'
+import { ReadHints } from './read-hints.ts'
 import {
   fits,
   isWell,
@@ -30,30 +31,7 @@ import type { ReadResult } from './results.ts'
 import { findGoodBehind } from './scan-segment.ts'
 import type { Segment } from './segment.ts'
 
-/** How many readers at different places find their position without the index. */
-const HINTS = 8
 const header = Buffer.allocUnsafeSlow(BATCH_HEADER_BYTES)
-
-/** Remembers where the last readers stopped: they usually come back for the next byte. */
-class ReadHints {
-  readonly #offsets = new Float64Array(HINTS).fill(-1)
-  readonly #positions = new Float64Array(HINTS)
-  readonly #segments: (Segment | null)[] = new Array(HINTS).fill(null)
-
-  remember(offset: number, segment: Segment, position: number): void {
-    const slot = offset % HINTS
-    this.#offsets[slot] = offset
-    this.#positions[slot] = position
-    this.#segments[slot] = segment
-  }
-
-  /** -1 when nobody stopped there. */
-  positionOf(offset: number, segment: Segment): number {
-    const slot = offset % HINTS
-    if (this.#offsets[slot] !== offset || this.#segments[slot] !== segment) return -1
-    return this.#positions[slot]
-  }
-}
 
 /** What the reader needs to know of its log. */
 export interface Readable {
@@ -122,11 +100,15 @@ export class LogReader {
     this.#tryRead(fetchOffset, maxBytes, region, into)
     if (into.error !== Errors.CORRUPT_MESSAGE) return
     // Either the records are bad or the index is, which is a cache.
-    if (segments[floorSegment(segments, fetchOffset)].distrustIndexes()) {
+    const segment = segments[floorSegment(segments, fetchOffset)]
+    if (segment.distrustIndexes()) {
       this.#hints = null
       into.error = Errors.NONE
       this.#tryRead(fetchOffset, maxBytes, region, into)
-      if (into.error !== Errors.CORRUPT_MESSAGE) return
+      if (into.error !== Errors.CORRUPT_MESSAGE) {
+        segment.trustIndexes()
+        return
+      }
     }
     this.#giveUp(fetchOffset, into)
   }
@@ -183,7 +165,12 @@ export class LogReader {
     const limit = this.#log.readableBytes(segment)
     const usable = Math.min(region.length, maxBytes)
     let position = start
-    while (position < limit) {
+    for (;;) {
+      if (position >= limit) {
+        if (!this.#isMisled(segment, position, limit)) return this.#ended(segment, position)
+        position = this.#resync(segment, position, limit)
+        if (position < 0) return this.#failed(into)
+      }
       const left = limit - position
       const wanted = Math.min(region.length, left, usable + SKIP_BYTES)
       const got = readFully(file, region.subarray(0, wanted), position)
@@ -215,10 +202,16 @@ export class LogReader {
       } else {
         const bytes = this.#measure(segment, position, limit, into)
         if (bytes === 0) return true
-        position += bytes
+        position = bytes > 0 ? position + bytes : this.#resync(segment, position, limit)
+        if (position < 0) return this.#failed(into)
       }
     }
-    return this.#ended(segment, position)
+  }
+
+  /** The last batch was skipped by a length that is wrong, perhaps, and the wanted one with it. */
+  #isMisled(segment: Segment, position: number, limit: number): boolean {
+    const { previousBytes } = this.#span
+    return previousBytes > 0 && badBatchAt(segment, position - previousBytes, limit) >= 0
   }
 
   #ended(segment: Segment, position: number): false {
@@ -252,7 +245,7 @@ export class LogReader {
   #resync(segment: Segment, badPosition: number, limit: number): number {
     const span = this.#span
     this.#noteBad(segment, badPosition, span.expectedBase)
-    if (segment.areIndexesFromDisk) return -1
+    if (segment.areIndexesTrusted) return -1
     const previous = badPosition - span.previousBytes
     const wrong = span.previousBytes > 0 ? badBatchAt(segment, previous, limit) : -1
     // The batch before was skipped by a length that is wrong, perhaps, and ends in the middle of another one.
@@ -302,15 +295,12 @@ export class LogReader {
 
   /**
    * Looks at one header that the region cannot hold: returns its batch's size when the batch ends below the offset,
-   * else 0 after filling `into`.
+   * -1 when there is none, else 0 after filling `into`.
    */
   #measure(segment: Segment, position: number, limit: number, into: ReadResult): number {
     const span = this.#span
     const got = readFully(segment.file(), header, position)
-    if (got < BATCH_HEADER_BYTES || !plausible(header, 0, limit - position)) {
-      this.#fail(segment, position, into)
-      return 0
-    }
+    if (got < BATCH_HEADER_BYTES || !plausible(header, 0, limit - position)) return -1
     const bytes = batchBytesAt(header, 0)
     if (lastOffsetAt(header, 0) < span.fetchOffset) {
       span.expectedBase = lastOffsetAt(header, 0) + 1

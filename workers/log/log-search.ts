@@ -4,7 +4,7 @@
  */
 import { sharedCursor } from './batch-cursor.ts'
 import { readFully } from './files.ts'
-import { floorSegment, type Readable } from './log-reader.ts'
+import { floorSegment, type Readable, type ReadPlace } from './log-reader.ts'
 import type { BatchLocation } from './results.ts'
 import type { Segment } from './segment.ts'
 
@@ -43,10 +43,7 @@ function findInSegment(
   fromOffset: number,
   wholly: boolean,
 ): BatchLocation | null {
-  const { times } = segment.indexes
-  // Everything before that entry's batch is older than its timestamp, and that is at most what is looked for.
-  const startOffset = times.floorByTime(timestampMs) ? times.foundOffset : segment.baseOffset
-  const position = segment.positionFor(Math.max(startOffset, fromOffset))
+  const position = startOfTime(segment, timestampMs, fromOffset)
   const cursor = sharedCursor().start(segment.file(), position, limit)
   while (cursor.next() === 'batch' && cursor.baseOffset < endOffset) {
     const offset = wholly ? cursor.baseOffset : cursor.lastOffset
@@ -57,6 +54,40 @@ function findInSegment(
       bytes: cursor.batchBytes,
       segment: segment.baseOffset,
     }
+  }
+  return null
+}
+
+function startOfTime(segment: Segment, timestampMs: number, fromOffset: number): number {
+  const { times } = segment.indexes
+  // Everything before that entry's batch is older than its timestamp, and that is at most what is looked for.
+  const startOffset = times.floorByTime(timestampMs) ? times.foundOffset : segment.baseOffset
+  return startOf(segment, Math.max(startOffset, fromOffset))
+}
+
+/** Of a batch at or before `offset`. An index that leads to another one is built anew: it is only a cache. */
+function startOf(segment: Segment, offset: number): number {
+  const position = segment.positionFor(offset)
+  if (position === 0) return 0
+  const lastOffset = segment.foundLastOffset
+  const cursor = sharedCursor().start(segment.file(), position, segment.sizeBytes)
+  if (cursor.look() === 'batch' && cursor.lastOffset === lastOffset) return position
+  return segment.distrustIndexes() ? segment.positionFor(offset) : 0
+}
+
+/** Where `findByTime` reads first; null when that is nowhere. Throws as the disk does. */
+export function placeOfTime(
+  log: Readable,
+  timestampMs: number,
+  fromOffset: number,
+): ReadPlace | null {
+  const { segments } = log
+  for (let index = floorSegment(segments, fromOffset); index < segments.length; index++) {
+    const segment = segments[index]
+    const isOlder = segment.indexes.maxTimestampMs < timestampMs
+    if (isOlder || log.readableBytes(segment) === 0) continue
+    const position = startOfTime(segment, timestampMs, fromOffset)
+    return { segment, file: segment.file(), position }
   }
   return null
 }
@@ -77,7 +108,7 @@ export function findMaxTimestamp(
     const isWhole = limit === segment.sizeBytes
     if (isWhole && best !== null && segment.indexes.maxTimestampMs <= bestMs) continue
     const startOffset = Math.max(startOfMax(segment, limit), fromOffset)
-    const cursor = sharedCursor().start(segment.file(), segment.positionFor(startOffset), limit)
+    const cursor = sharedCursor().start(segment.file(), startOf(segment, startOffset), limit)
     const endOffset = endOf(segments, index)
     while (cursor.next() === 'batch' && cursor.baseOffset < endOffset) {
       const offset = wholly ? cursor.baseOffset : cursor.lastOffset

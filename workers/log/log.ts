@@ -33,6 +33,7 @@ import type { AppendResult, BatchLocation, ReadResult } from './results.ts'
 import { Retention } from './retention.ts'
 import type { Segment } from './segment.ts'
 import { serveRead } from './serve-read.ts'
+import { runNow, type Steps } from './steps.ts'
 import type { SwapRange } from './swap.ts'
 import { type Swapped, Swapper } from './swapper.ts'
 
@@ -70,11 +71,12 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
   #isClosed = false
 
   /**
-   * Opens or creates the log, with recovery where the last stop was not clean. Blocks for as long as that takes.
-   * Throws an Error with `code`: the file system's, or EBADTOPIC when the directory belongs to another topic id.
+   * Opens or creates the log, recovers it if need be; blocks, unless it was `loaded` (open-log.ts) a moment ago. Throws
+   * an Error with `code`: the file system's, or EBADTOPIC when the directory belongs to another topic id.
    */
-  static open(options: OpenLogOptions): PartitionLog {
-    return new PartitionLog(options, loadLog(options.spec, options.env))
+  static open(options: OpenLogOptions, loaded?: LoadedLog): PartitionLog {
+    const load = () => runNow(options.env.disk, loadLog(options.spec, options.env))
+    return new PartitionLog(options, loaded ?? load())
   }
 
   private constructor(options: OpenLogOptions, loaded: LoadedLog) {
@@ -138,7 +140,7 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
     for (const segment of loaded.unsynced) this.#flusher.segmentCreated(segment, true)
     for (const segment of loaded.reindexed) this.#flusher.segmentCreated(segment, true)
     if (loaded.isActiveNew) this.#flusher.segmentCreated(this.active, false)
-    this.#flusher.maybeStart()
+    this.#flusher.opened()
     for (const range of loaded.rotten) this.lost(range)
   }
 
@@ -194,7 +196,7 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
   }
 
   lost(range: LostRange): void {
-    if (this.lostRanges.add(range)) this.#events.onLost?.(this, range)
+    if (this.state !== 'offline' && this.lostRanges.add(range)) this.#events.onLost?.(this, range)
   }
 
   /** These bytes of `segment` are bad: a fetch there gets an error from now on, everything else is served. */
@@ -283,25 +285,26 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
   close({ clean }: { readonly clean: boolean }): boolean {
     let isClean = clean && this.flushBlocking()
     this.#isClosed = true
-    this.#flusher.stop()
-    this.#checkpoints.stop()
-    this.marks.stop()
-    this.swapper.stop()
+    this.#stop()
     if (isClean) {
       // A full disk may refuse the note that the next start relies on.
-      isClean =
-        this.active.keepIndexes(this.#spec.recover) &&
-        this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
+      isClean = runNow(this.#env.disk, this.keepIndexes())
+      isClean &&= this.#checkpoints.maybeWriteLast(this.offsets.logEnd)
       this.#checkpoints.writeSnapshot(this.offsets.logEnd, this.#snapshotOffsets)
     }
     for (const segment of this.segments) segment.closeFile()
     return isClean
   }
 
-  /** Closes without flushing and removes the directory. */
-  delete(): void {
+  /** Brings the index files that the next start believes onto the disk; false when that failed. */
+  keepIndexes(): Steps<boolean> {
+    return this.active.keepIndexes(this.#spec.recover)
+  }
+
+  /** Closes without flushing and removes the directory: see `removeLog`. */
+  delete(): Promise<void> {
     this.close({ clean: false })
-    removeLog(this.#env.disk, this.#spec)
+    return removeLog(this.#env.disk, this.#spec)
   }
 
   applyConfig(config: LogConfig): void {
@@ -362,10 +365,6 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
     this.#fail(error)
   }
 
-  syncFailed(error: Error): void {
-    this.#fail(error)
-  }
-
   get directory(): string {
     return this.#spec.directory
   }
@@ -382,13 +381,14 @@ export class PartitionLog implements AppendTarget, Flushable, JournaledLog, Read
   #fail(error: Error): void {
     // A sync that ends after the log is closed, perhaps of files that are deleted, is nobody's news.
     if (this.state === 'offline' || this.#isClosed) return
-    this.#flusher.stop()
-    this.#checkpoints.stop()
-    this.marks.stop()
-    this.swapper.stop()
+    this.#stop()
     this.#setState('offline', error.message)
     this.#events.journal?.failed(this.slot)
     this.#events.onFailure(this, error)
+  }
+
+  #stop(): void {
+    for (const part of [this.#flusher, this.#checkpoints, this.marks, this.swapper]) part.stop()
   }
 
   #setState(state: LogState, reason: string | null): void {

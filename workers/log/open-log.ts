@@ -1,6 +1,6 @@
 /**
  * Brings a log's directory into memory: creates it, or trusts it after a clean stop (sizes, last index entries, a walk
- * of at most an index interval), or recovers it. Owner thread only; blocks.
+ * of at most an index interval), or recovers it. Owner thread only, in steps: a repair waits for syncs.
  *
  *   no segments -> first segment
  *   clean       -> last segment's tail walks to the end of its file?  yes: done    no: recover
@@ -22,6 +22,7 @@ import { damageOf, gapsBelow, type Recovered, recoverLog } from './recovery.ts'
 import { isCurrent, repairLog } from './repair.ts'
 import { continues } from './scan-segment.ts'
 import { Segment } from './segment.ts'
+import { type Steps, synced } from './steps.ts'
 import { finishSwaps } from './swap.ts'
 
 type Env = { readonly disk: Disk; readonly clock: Clock }
@@ -63,31 +64,33 @@ export interface LoadedLog {
 }
 
 /** Throws an Error with `code`: the file system's, or EBADTOPIC. */
-export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
+export function* loadLog(spec: PartitionSpec, env: Env): Steps<LoadedLog> {
   const { disk } = env
   const { directory } = spec
   if (!disk.exists(directory)) disk.mkdir(directory)
   ensurePartitionMetadata(disk, directory, spec.topicId)
   const marks = readMarks(disk, directory)
   removeUnfinishedMarks(disk, directory)
-  finishSwaps(disk, directory)
+  yield* finishSwaps(disk, directory)
   const listing = listLog(disk, directory)
+  const noted = spec.logStart ?? 0
   const marked = {
-    logStart: typeof marks === 'string' ? 0 : marks.logStart,
+    logStart: typeof marks === 'string' ? noted : Math.max(marks.logStart, noted),
     gapsBelow: gapsBelow(marks),
   }
   // The rename of the marks may be known to this process only: nothing goes or is served before it is durable.
   if (spec.recover && marks !== 'missing') {
-    disk.syncDirectory(directory)
-    // Nothing says that this log was ever flushed, and its own name with it.
-    if (listing.window.length === 0) disk.syncDirectory(dirname(directory))
+    // Nothing says that a log without windows was ever flushed, and its own name with it.
+    const isNew = listing.window.length === 0
+    yield* synced(isNew ? [directory, dirname(directory)] : [directory])
   }
   removeBelow(disk, directory, listing, marked.logStart)
   const loaded = listing.log.length === 0 ? createLog(spec, env, listing, marked) : null
   const trusted = loaded ?? (spec.recover ? null : loadClean(spec, env, listing, marked))
   if (trusted !== null) removeTemporary(disk, directory, listing)
-  const log = trusted ?? loadRecovered(spec.recover ? spec : suspicious(spec), env, marked)
+  const log = trusted ?? (yield* loadRecovered(spec.recover ? spec : suspicious(spec), env, marked))
   const [first] = log.segments
+  const isMarkLost = marks === 'missing' && noted > first.baseOffset
   return {
     ...log,
     marks: {
@@ -96,7 +99,8 @@ export function loadLog(spec: PartitionSpec, env: Env): LoadedLog {
       cleanedEnd: Math.min(marked.gapsBelow, log.logEndOffset),
     },
     // Beyond the end it stands where a log was adopted: whoever wrote it did not know the end.
-    areMarksBad: marks === 'bad' || (marks !== 'missing' && marks.cleanedEnd > log.logEndOffset),
+    areMarksBad:
+      marks === 'bad' || isMarkLost || (marks !== 'missing' && marks.cleanedEnd > log.logEndOffset),
   }
 }
 
@@ -146,7 +150,9 @@ function createLog(spec: PartitionSpec, env: Env, listing: Listing, marked: Mark
   const { disk, clock } = env
   const { directory } = spec
   const window = newestWindow(disk, directory, listing.window)
-  const logEndOffset = Math.max(listing.window.at(-1) ?? 0, marked.logStart)
+  const { recoveryPoint, flushedOffset } = spec
+  const provenEnd = listing.window.at(-1) ?? 0
+  const logEndOffset = Math.max(provenEnd, recoveryPoint, flushedOffset, marked.logStart)
   const segment = newSegment(env, spec, logEndOffset)
   segment.create()
   const nowMs = clock.wallMs()
@@ -182,7 +188,8 @@ function loadClean(spec: PartitionSpec, env: Env, listing: Listing, marked: Mark
   const window = newestWindow(disk, directory, listing.window)
   // A clean stop leaves a window file of the very end (a directory that Apache Kafka wrote has none at all).
   const provenOffset = listing.window.at(-1) ?? logEndOffset
-  const isWhole = logEndOffset >= marked.logStart && logEndOffset === provenOffset
+  const endMin = Math.max(marked.logStart, spec.recoveryPoint)
+  const isWhole = logEndOffset >= endMin && logEndOffset === provenOffset
   if (!isWhole || active.hasRot) {
     active.closeFile()
     return null
@@ -241,7 +248,7 @@ function noteBirth(segment: Segment, clock: Clock): void {
   if (cursor.maxTimestampMs >= 0 && ageMs > 0) segment.bornMs -= ageMs
 }
 
-function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
+function* loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Steps<Loaded> {
   const { disk, clock } = env
   const { directory } = spec
   const { verdict, producers } = recovered(spec, env)
@@ -252,7 +259,7 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   const logEndOffset = Math.max(last.nextOffset, marked.logStart)
   // Nothing is appended behind rot: what lies there could swallow the next batch.
   const isBehindRot = damageOf(last) === 'rot' || logEndOffset > last.nextOffset
-  const { cutBytes } = repairLog(disk, directory, verdict, isPoisoned, !isBehindRot)
+  const { cutBytes } = yield* repairLog(disk, directory, verdict, isPoisoned, !isBehindRot)
   const listing = listLog(disk, directory)
   const segments = listing.log.map(base => newSegment(env, spec, base, marked.gapsBelow))
   const isActiveNew = isBehindRot && listing.log.at(-1) !== logEndOffset
@@ -267,7 +274,9 @@ function loadRecovered(spec: PartitionSpec, env: Env, marked: Marked): Loaded {
   const isReindexed = (segment: Segment): boolean =>
     segment !== active && segment.baseOffset >= kept[0].baseOffset && !unsynced.includes(segment)
   const isProven = unsynced.length === 0
-  const recoveryPoint = isProven ? logEndOffset : Math.max(verdict.provenOffset, marked.logStart)
+  // Where the log starts there is nothing before to prove.
+  const startOffset = Math.max(marked.logStart, segments[0].baseOffset)
+  const recoveryPoint = isProven ? logEndOffset : Math.max(verdict.provenOffset, startOffset)
   const flushedEnd = Math.max(recoveryPoint, Math.min(spec.flushedOffset, logEndOffset))
   const isNew = verdict.provenOffset <= 0
   return {

@@ -16,20 +16,37 @@ const FILE = 'partition.metadata'
  */
 export function ensurePartitionMetadata(disk: Disk, directory: string, topicId: string): void {
   const path = `${directory}/${FILE}`
-  const wanted = `version: 0\ntopic_id: ${topicId}\n`
   if (disk.exists(path)) {
     const text = disk.readFile(path).toString('latin1')
-    if (text === wanted) return
-    const found = /^topic_id: *(\S+)\s*$/m.exec(text)?.[1]
+    const found = topicIdIn(text)
     if (found === topicId) return
-    // Cut off, or as long as it should be and zeros where nothing came.
-    const isTorn = wanted.startsWith(text.replace(/\0+$/, ''))
-    if (!isTorn) {
+    if (!isTorn(text, topicId)) {
       throw codedError(
         'EBADTOPIC',
         `${directory} belongs to topic id ${found ?? 'unknown'}, not to ${topicId}`,
       )
     }
   }
-  replaceFile(disk, path, Buffer.from(wanted))
+  replaceFile(disk, path, Buffer.from(textFor(topicId)))
+}
+
+/** Whether the directory, which is there, belongs to the topic, as far as its note tells. Throws as the disk does. */
+export function isDirectoryOf(disk: Disk, directory: string, topicId: string): boolean {
+  const path = `${directory}/${FILE}`
+  if (!disk.exists(path)) return true
+  const text = disk.readFile(path).toString('latin1')
+  return topicIdIn(text) === topicId || isTorn(text, topicId)
+}
+
+function textFor(topicId: string): string {
+  return `version: 0\ntopic_id: ${topicId}\n`
+}
+
+function topicIdIn(text: string): string | undefined {
+  return /^topic_id: *(\S+)\s*$/m.exec(text)?.[1]
+}
+
+/** Cut off, or as long as it should be and zeros where nothing came. */
+function isTorn(text: string, topicId: string): boolean {
+  return textFor(topicId).startsWith(text.replace(/\0+$/, ''))
 }

@@ -4,7 +4,7 @@
  * `.snapshot`, Kafka's ProducerSnapshot v1, so that Kafka's tools can read the directory; it knows only the last batch:
  *   | version i16 = 1 | CRC-32C u32 of what follows | count i32 | entries |
  *   entry: producerId i64, epoch i16, lastSequence i32, lastOffset i64, offsetDelta i32, timestamp i64,
- *          coordinatorEpoch i32 = -1, currentTxnFirstOffset i64 = -1
+ *          coordinatorEpoch i32 = -1, currentTxnFirstOffset i64 = -1; lastSequence -1 where only the epoch is known
  *
  * `.window`, ours, with the whole windows (retries of any of the last five batches must be recognised after a restart):
  *   | version i16 = 1 | CRC-32C u32 of what follows | offset i64 | count i32 | entries |
@@ -86,10 +86,11 @@ export function encodeSnapshot(producers: ProducerState): Buffer {
   for (const [producerId, entry] of producers.entries) {
     putInt64(bytes, at, producerId)
     bytes.writeInt16BE(entry.epoch, at + 8)
-    bytes.writeInt32BE(entry.lastSequence(0), at + 10)
-    putInt64(bytes, at + 14, entry.lastOffset(0))
-    bytes.writeInt32BE(entry.lastOffset(0) - entry.baseOffset(0), at + 22)
-    putInt64(bytes, at + 26, entry.timestampMs(0))
+    const isEmpty = entry.count === 0
+    bytes.writeInt32BE(isEmpty ? -1 : entry.lastSequence(0), at + 10)
+    putInt64(bytes, at + 14, isEmpty ? -1 : entry.lastOffset(0))
+    bytes.writeInt32BE(isEmpty ? 0 : entry.lastOffset(0) - entry.baseOffset(0), at + 22)
+    putInt64(bytes, at + 26, isEmpty ? -1 : entry.timestampMs(0))
     bytes.writeInt32BE(-1, at + 34)
     putInt64(bytes, at + 38, -1)
     at += SNAPSHOT_ENTRY
@@ -112,10 +113,10 @@ export function decodeSnapshot(bytes: Buffer, nowMs: number): ProducerState | nu
     const entry = new ProducerEntry()
     entry.epoch = bytes.readInt16BE(at + 8)
     entry.lastUsedMs = nowMs
-    if (lastSequence >= 0) {
+    // A transaction's end may have raised the epoch, with no batch since: older ones stay fenced all the same.
+    if (lastSequence >= 0)
       entry.push(wrapped, lastSequence, lastOffset - delta, int64(bytes, at + 26))
-      producers.entries.set(int64(bytes, at), entry)
-    }
+    producers.entries.set(int64(bytes, at), entry)
   }
   return producers
 }

@@ -116,7 +116,7 @@ export class ProducerState {
       this.duplicateTimestampMs = entry.timestampMs(age)
       return Errors.DUPLICATE_SEQUENCE_NUMBER
     }
-    const expected = sequenceAfter(entry.lastSequence(0), 1)
+    const expected = entry.count === 0 ? 0 : sequenceAfter(entry.lastSequence(0), 1)
     return firstSequence === expected ? Errors.NONE : Errors.OUT_OF_ORDER_SEQUENCE_NUMBER
   }
 

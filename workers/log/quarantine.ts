@@ -84,7 +84,7 @@ export class Quarantine {
 }
 
 /** Of this many failed reads in one segment it is lost (RELIABILITY 2.4). */
-const READ_FAILURES_MAX = 3
+export const READ_FAILURES_MAX = 3
 
 /** Counts an EIO against the segment that holds `offset`; returns what is given up for lost, if anything. */
 export function noteReadFailure(log: Readable, offset: number, error: Error): LostRange | null {

@@ -1,21 +1,21 @@
 /**
- * Producer state as of some offset, from the newest files and the batch headers behind them. Reads only. Owner threads
- * and recovery tasks.
+ * Producer state as of some offset, from the newest files and the batches behind them, checked. Reads only. Owner
+ * threads and recovery tasks.
  *
  *   .window W              offset
- *      |---- headers ------->|        windows are whole, so five batches are known at any point behind W
+ *      |---- batches ------->|        windows are whole, so five batches are known at any point behind W
  *
  * Without a window file (a directory that Apache Kafka wrote) Kafka's snapshot gives one batch per producer, and the
- * headers of the segments before it fill the windows up.
+ * batches of the segments before it fill the windows up.
  */
 import type { Disk } from '../../src/contracts/disk.ts'
 import { baseSequenceAt, producerIdAt } from '../../src/protocol/record-batch.ts'
-import { BatchCursor } from './batch-cursor.ts'
+import type { BatchCursor } from './batch-cursor.ts'
 import { type Listing, logFilePath } from './files.ts'
 import { decodeSnapshot, type ProducersAt } from './producer-files.ts'
 import { ProducerState } from './producer-state.ts'
+import { scanSegment } from './scan-segment.ts'
 
-const WINDOW_BYTES = 64 * 1024
 /** Without a window file this much log, in whole segments, is looked through for the last five batches of each. */
 const REPLAY_BYTES_MIN = 256 * 1024 * 1024
 
@@ -41,7 +41,9 @@ export function rebuildProducers(
   const start = snapshot === null ? 0 : replayStart(disk, directory, listing.log, snapshot.offset)
   replayHeaders(disk, directory, listing.log, start, offset, producers, nowMs)
   for (const [producerId, entry] of snapshot?.producers.entries ?? []) {
-    if (!producers.entries.has(producerId)) producers.entries.set(producerId, entry)
+    const replayed = producers.entries.get(producerId)
+    const isNewer = replayed === undefined || replayed.epoch < entry.epoch
+    if (isNewer) producers.entries.set(producerId, entry)
   }
   return { producers, offset }
 }
@@ -96,21 +98,23 @@ function replayHeaders(
   producers: ProducerState,
   nowMs: number,
 ): void {
-  const cursor = new BatchCursor(WINDOW_BYTES)
   for (const [index, baseOffset] of baseOffsets.entries()) {
     // What a segment holds beyond the start of the next one is not part of the log.
     const endOffset = baseOffsets[index + 1] ?? Number.POSITIVE_INFINITY
     if (endOffset <= from || baseOffset >= to) continue
-    const file = disk.open(logFilePath(directory, baseOffset, 'log'), 'r')
-    try {
-      cursor.start(file, 0, file.sizeBytes())
-      while (cursor.next() === 'batch') {
-        if (cursor.baseOffset >= Math.min(to, endOffset)) break
+    scanSegment({
+      disk,
+      path: logFilePath(directory, baseOffset, 'log'),
+      firstOffset: baseOffset,
+      endOffset: Math.min(to, endOffset),
+      // Rot must neither end the walk nor invent a producer; offsets may be missing anywhere, by compaction.
+      provenOffset: Number.MAX_SAFE_INTEGER,
+      checkFromOffset: from,
+      gapsBelowOffset: Number.MAX_SAFE_INTEGER,
+      onBatch(cursor) {
         if (cursor.baseOffset >= from) replayBatch(cursor, producers, nowMs)
-      }
-    } finally {
-      file.close()
-    }
+      },
+    })
   }
   producers.confirm()
 }

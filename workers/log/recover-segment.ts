@@ -70,7 +70,8 @@ export class SegmentRecovery {
       from: this.#scan === null ? this.#from : this.end,
       endOffset,
       provenOffset: rotBelow,
-      checkFromOffset: provenEnd,
+      // What the producers are taken from is checked, too.
+      checkFromOffset: Math.min(provenEnd, producersAt.offset),
       gapsBelowOffset: gapsBelow,
       onBatch: (cursor, isBehindRot) => this.#add(cursor, isBehindRot),
       onRot: range => this.#rotten.push(range),

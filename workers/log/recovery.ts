@@ -4,7 +4,8 @@
  * ones; repair.ts then acts on the verdict.
  *
  *   segments    | proven, not looked at | proven ... | unproven, CRC checked | unproven ... |
- *   proven: the newest window file, and what this process has seen flushed
+ *   proven: the newest window file, and what this process has seen flushed. What was noted as flushed is checked all
+ *   the same, but bad bytes there are rot
  *
  * Everything is judged against one rule: the log is dense, but for what compaction took out. A batch that does not
  * continue it is not part of it, however good its checksum (RELIABILITY A16).
@@ -21,7 +22,7 @@ import { scanSegment } from './scan-segment.ts'
 
 export interface RecoveryInput {
   readonly directory: string
-  /** Said to be synced, see PartitionSpec; 0 when unknown. */
+  /** Was synced once, see PartitionSpec; 0 when unknown. */
   readonly recoveryPoint: number
   /** Known to be synced, see PartitionSpec; -1 when unknown. */
   readonly flushedOffset: number
@@ -56,11 +57,7 @@ export function gapsBelow(marks: ReturnType<typeof readMarks>): number {
 
 /** Scans the segments that reach beyond the proven offset. Throws as the disk does. */
 export function recoverLog(disk: Disk, input: RecoveryInput): Recovered {
-  const recovery = new LogRecovery(disk, input, input.recoveryPoint)
-  const recovered = recovery.run()
-  // What names a place that the log does not reach was left by another one, or is damaged: a torn tail is no rot then.
-  if (recovery.reachedOffset >= input.recoveryPoint) return recovered
-  return new LogRecovery(disk, input, 0).run()
+  return new LogRecovery(disk, input).run()
 }
 
 class LogRecovery {
@@ -76,20 +73,18 @@ class LogRecovery {
   readonly #gapsBelow: number
   readonly #kept: SegmentVerdict[] = []
   readonly #leftOut: SegmentVerdict[] = []
-  /** Where the records end. */
-  reachedOffset = 0
 
-  constructor(disk: Disk, input: RecoveryInput, recoveryPoint: number) {
+  constructor(disk: Disk, input: RecoveryInput) {
     this.#disk = disk
     this.#input = input
     this.#listing = listLog(disk, input.directory)
     const marks = readMarks(disk, input.directory)
     this.#gapsBelow = gapsBelow(marks)
-    const { flushedOffset, isJournaled = false } = input
+    const { flushedOffset, recoveryPoint, isJournaled = false } = input
     this.#provenEnd = Math.max(this.#listing.window.at(-1) ?? 0, isJournaled ? 0 : flushedOffset)
     this.#rotBelow = Math.max(recoveryPoint, this.#provenEnd, flushedOffset)
     const logStart = typeof marks === 'string' ? 0 : marks.logStart
-    this.#endMin = Math.max(this.#provenEnd, flushedOffset, logStart)
+    this.#endMin = Math.max(this.#rotBelow, logStart)
   }
 
   run(): Recovered {
@@ -136,7 +131,6 @@ class LogRecovery {
       this.#kept.push(segment.finish())
       expected = segment.nextOffset
     }
-    this.reachedOffset = expected
     const last = this.#finish(this.#kept.pop()!)
     this.#kept.push(last)
     const verdict = {
@@ -178,7 +172,9 @@ class LogRecovery {
       // What was acknowledged once is never given out again, even if it is gone. Told as rot whatever else is wrong
       // with the segment: nothing may be appended to it any more.
       const error = `rot: offsets ${nextOffset} to ${this.#endMin - 1} were synced and are gone`
-      return { ...last, nextOffset: this.#endMin, error }
+      const missing = { firstOffset: nextOffset, nextOffset: this.#endMin }
+      const gone = { startPosition: last.fileBytes, endPosition: last.fileBytes, ...missing }
+      return { ...last, nextOffset: this.#endMin, rotten: [...last.rotten, gone], error }
     }
     if (nextOffset > baseOffset || last.validBytes === 0) return last
     // Nothing of the log is in here, and the next segment will have the same name: the file has to go.

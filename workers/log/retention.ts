@@ -5,7 +5,8 @@
  *   | sealed    | sealed     | sealed     | active        only whole sealed segments below F, oldest first
  *          planLogStart = 1000 ^
  *
- *   log-marks durable -> offsets.logStart published -> files unlinked, oldest first, directory synced
+ *   log-marks durable -> offsets.logStart published -> files unlinked, oldest first, directory synced,
+ *   all in the background
  *
  * Whoever crashes in between finds segments below the log start at open and drops them. Ages count from the broker's
  * append, never from what clients stamp, and a segment is old only when the wall clock and the monotonic clock agree
@@ -15,18 +16,18 @@ import type { DeletedRecords } from '../../src/contracts/control.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import type { Appender } from './appender.ts'
 import type { Checkpoints } from './checkpoints.ts'
-import { logFilePath, unlinkIfThere } from './files.ts'
+import { isFull, logFilePath } from './files.ts'
 import type { Flusher } from './flush-policy.ts'
 import type { PartitionLog } from './log.ts'
 import type { OpenLogOptions } from './log-options.ts'
-import type { Marks } from './marks.ts'
+import type { MarkDone, Marks } from './marks.ts'
 import type { ProducerState } from './producer-state.ts'
 import type { Segment } from './segment.ts'
 import type { SwapRange } from './swap.ts'
 
 /** Of a log's bytes, per pass, by age. Even when all clocks lie there is time to notice. */
 const AGED_SHARE_MAX = 0.1
-/** Segments unlinked in one go: a few milliseconds. */
+/** Segments unlinked in one go. */
 const SWEEP_MAX = 16
 
 export interface RetentionFacts {
@@ -88,7 +89,10 @@ export class Retention {
   readonly #parts: RetentionParts
   readonly #openedWallMs: number
   readonly #openedMonotonicMs: number
-  #syncsInFlight = 0
+  /** Not the log's any more; their files are there until `#unlink` is through. */
+  #doomed: Segment[] = []
+  #isUnlinking = false
+  #unlinkFailure: Error | null = null
   readonly #settling: (() => void)[] = []
 
   constructor(log: PartitionLog, options: OpenLogOptions, parts: RetentionParts) {
@@ -103,16 +107,19 @@ export class Retention {
 
   /**
    * One look at the log. What is to go leaves in the background; true when `sweep` shall be called soon for the rest.
-   * Throws as the disk does.
+   * Throws as the disk does, or did since the last pass.
    */
   pass(isClockTrusted: boolean): boolean {
     const { offsets, state, config } = this.#log
     if (state === 'offline') return false
+    const failure = this.#unlinkFailure
+    this.#unlinkFailure = null
+    if (failure !== null) throw failure
     this.#maybeRoll(isClockTrusted)
     if (config.cleanupDelete) {
       const logStart = this.#plan(isClockTrusted)
       if (logStart > offsets.logStart) {
-        this.#parts.marks.moveLogStart(logStart, error => {
+        this.#moveLogStart(logStart, error => {
           if (error === null) this.#moved()
         })
       }
@@ -200,11 +207,34 @@ export class Retention {
     else if (target < 0 || target > offsets.highWatermark) answer(Errors.OFFSET_OUT_OF_RANGE)
     else if (target <= offsets.logStart) answer(Errors.NONE)
     else {
-      this.#parts.marks.moveLogStart(target, error => {
+      this.#moveLogStart(target, error => {
         if (error === null) this.#moved()
         answer(error === null ? Errors.NONE : Errors.KAFKA_STORAGE_ERROR)
       })
     }
+  }
+
+  /** A disk without any room takes no new mark: the indexes of what is to go make some, and it is tried once more. */
+  #moveLogStart(offset: number, done: MarkDone): void {
+    const { marks } = this.#parts
+    marks.moveLogStart(offset, error => {
+      if (error !== null && isFull(error) && this.#dropIndexesBelow(offset)) {
+        marks.moveLogStart(offset, done)
+      } else done(error)
+    })
+  }
+
+  #dropIndexesBelow(offset: number): boolean {
+    const { segments } = this.#log
+    let isRoomMade = false
+    try {
+      for (let next = 1; next < segments.length && segments[next].baseOffset <= offset; next++) {
+        isRoomMade = segments[next - 1].dropIndexes() || isRoomMade
+      }
+    } catch {
+      // What is left is rebuilt when somebody looks something up.
+    }
+    return isRoomMade
   }
 
   #moved(): void {
@@ -222,27 +252,32 @@ export class Retention {
     }
   }
 
-  /** Removes segments that lie wholly below the log start. True when some are left. Throws as the disk does. */
+  /**
+   * Starts to remove segments that lie wholly below the log start. True when it shall be called again for others.
+   * Throws as the disk does.
+   */
   sweep(): boolean {
-    const { segments, offsets, state, reserved } = this.#log
-    if (state === 'offline') return false
-    let removed = 0
-    let isMore = false
-    try {
-      while (segments.length > 1 && segments[1].baseOffset <= offsets.logStart) {
-        const [segment] = segments
-        const endOffset = segments[1].baseOffset
-        isMore = removed === SWEEP_MAX || !this.isExpendable(segment, endOffset)
-        if (isMore) break
-        if (reserved !== null && endOffset > reserved.baseOffset) break
-        this.#remove(segment)
-        segments.shift()
-        removed++
-      }
-    } finally {
-      if (removed > 0) this.#syncDirectory()
-    }
+    if (this.#log.state === 'offline') return false
+    if (this.#isUnlinking) return true
+    const isMore = this.#doom()
+    if (this.#doomed.length > 0) this.#unlink()
     return isMore
+  }
+
+  /** Takes segments that may go out of the log. True when there are others. */
+  #doom(): boolean {
+    const { segments, offsets, reserved } = this.#log
+    while (segments.length > 1 && segments[1].baseOffset <= offsets.logStart) {
+      const [segment] = segments
+      const endOffset = segments[1].baseOffset
+      if (this.#doomed.length >= SWEEP_MAX || !this.isExpendable(segment, endOffset)) return true
+      if (reserved !== null && endOffset > reserved.baseOffset) return false
+      // Its size is asked for while it can be opened.
+      this.#events.onSegmentRemoved?.(this.#log, segment.sizeBytes)
+      segments.shift()
+      this.#doomed.push(segment)
+    }
+    return false
   }
 
   /** Its bytes and the next one's name are synced, and what its producers sent last is noted down elsewhere. */
@@ -252,34 +287,36 @@ export class Retention {
     return checkpoints.isCovered(endOffset)
   }
 
-  #remove(segment: Segment): void {
+  #unlink(): void {
     const { env, spec } = this.#events
-    const bytes = segment.sizeBytes
-    unlinkIfThere(env.disk, logFilePath(spec.directory, segment.baseOffset, 'snapshot'))
-    segment.remove()
-    this.#events.onSegmentRemoved?.(this.#log, bytes)
-  }
-
-  #syncDirectory(): void {
-    this.#syncsInFlight++
-    const { env, spec } = this.#events
-    env.disk.startSyncDirectory(spec.directory, error => {
-      this.#syncsInFlight--
-      if (error !== null) this.#log.roundFailed(error)
-      if (this.#syncsInFlight === 0) for (const tell of this.#settling.splice(0)) tell()
+    const paths = this.#doomed.flatMap(segment => [
+      logFilePath(spec.directory, segment.baseOffset, 'snapshot'),
+      ...segment.leave(),
+    ])
+    this.#isUnlinking = true
+    env.disk.startUnlink(paths, failure => {
+      // The next pass tells, and the sweep after it tries again.
+      this.#unlinkFailure = failure
+      if (failure === null) this.#doomed = []
+      env.disk.startSyncDirectory(spec.directory, error => {
+        this.#isUnlinking = false
+        if (error !== null) this.#log.roundFailed(error)
+        for (const tell of this.#settling.splice(0)) tell()
+      })
     })
   }
 
+  /** Unlinks are in flight. */
   get isSyncing(): boolean {
-    return this.#syncsInFlight > 0
+    return this.#isUnlinking
   }
 
-  /** Syncs of its, or of what it asked for, are in flight. */
+  /** Unlinks, or syncs of what it asked for, are in flight. */
   get isBusy(): boolean {
     return this.isSyncing || this.#parts.marks.isSyncing
   }
 
-  /** Resolves when no sync is in flight. */
+  /** Resolves when no unlink is in flight. */
   settled(): Promise<void> {
     if (!this.isSyncing) return Promise.resolve()
     return new Promise(resolve => this.#settling.push(resolve))

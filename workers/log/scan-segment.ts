@@ -146,8 +146,10 @@ function judgeBad(
   fileBytes: number,
   expected: number,
   believedAt: number,
-  { provenOffset, firstOffset, endOffset = Number.MAX_SAFE_INTEGER }: ScanInput,
+  input: ScanInput,
 ): Bad {
+  const { provenOffset, firstOffset, gapsBelowOffset = 0 } = input
+  const { endOffset = Number.MAX_SAFE_INTEGER } = input
   let { position } = cursor
   let offset = expected
   if (believedAt >= 0 && !isBatchValid(cursor, believedAt)) {
@@ -161,6 +163,7 @@ function judgeBad(
     above: offset,
     baseOffsetMax: Math.min(isRot ? provenOffset : segmentEnd, endOffset - 1),
     lastOffsetMax: Math.min(segmentEnd, endOffset - 1),
+    gapsBelowOffset,
   })
   return { position, offset, isRot, goodAt }
 }
@@ -174,7 +177,8 @@ export function findGoodBehind(
   endOffset: number,
 ): { readonly position: number; readonly baseOffset: number } | null {
   const cursor = new BatchCursor(64 * 1024).start(file, badAt, limitBytes)
-  const wanted = { above, baseOffsetMax: endOffset - 1, lastOffsetMax: endOffset - 1 }
+  const max = endOffset - 1
+  const wanted = { above, baseOffsetMax: max, lastOffsetMax: max, gapsBelowOffset: 0 }
   const position = findBatch(cursor, file, badAt, limitBytes, wanted)
   return position < 0 ? null : { position, baseOffset: cursor.baseOffset }
 }
@@ -188,12 +192,14 @@ interface Wanted {
   readonly above: number
   readonly baseOffsetMax: number
   readonly lastOffsetMax: number
+  /** Offsets may be missing below. */
+  readonly gapsBelowOffset: number
 }
 
 /**
  * Position of the first valid batch behind `badAt` with a wanted base offset; -1 when there is none.
  * Looks first where the bad batch says that it ends: if only its records are damaged, what a producer put into them is
- * not taken for a batch of the log.
+ * not taken for a batch of the log. The offsets must agree, or its length is wrong, perhaps, and hides good ones.
  */
 function findBatch(
   at: BatchCursor,
@@ -215,10 +221,27 @@ function findBatch(
   at.moveTo(badAt)
   if (at.look() === 'batch') {
     const behind = badAt + at.batchBytes
-    if (isOurs(behind)) return behind
+    const expected = at.lastOffset + 1
+    if (isOurs(behind)) {
+      const { baseOffset } = at
+      const isNext =
+        baseOffset >= expected && baseOffset <= Math.max(expected, wanted.gapsBelowOffset)
+      const within = isNext ? -1 : searchFile(file, badAt + 1, behind, isOurs)
+      return within < 0 && isOurs(behind) ? behind : within
+    }
   }
+  return searchFile(file, badAt, fileBytes, isOurs)
+}
+
+/** Position of the first batch in file[from, fileBytes) that is ours; -1 when there is none. */
+function searchFile(
+  file: DiskFile,
+  from: number,
+  fileBytes: number,
+  isOurs: (position: number) => boolean,
+): number {
   const bytes = Buffer.allocUnsafeSlow(SEARCH_BYTES)
-  for (let start = badAt; start < fileBytes; start += SEARCH_BYTES - BATCH_HEADER_BYTES) {
+  for (let start = from; start < fileBytes; start += SEARCH_BYTES - BATCH_HEADER_BYTES) {
     const got = readFully(file, bytes, start)
     const found = searchWindow(bytes, got, start, fileBytes, isOurs)
     if (found >= 0) return found

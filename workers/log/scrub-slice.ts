@@ -13,14 +13,18 @@ import type { ScrubInput, ScrubResult } from '../../src/contracts/scrub.ts'
 import { BatchCursor } from './batch-cursor.ts'
 import { scanSegment } from './scan-segment.ts'
 
-/** Large enough for the default largest batch, so that its CRC is computed in one go. */
-const WINDOW_BYTES = 1024 * 1024 + 64 * 1024
+/** A larger batch is checked piece by piece. */
+const WINDOW_BYTES = 512 * 1024
 
 /** In one segment; what is bad behind them is taken together, so that the owner is not kept busy with a dying disk. */
 const RANGES_MAX = 1000
 
-/** Throws as the disk does. */
-export function scrubSlice(disk: Disk, input: ScrubInput): ScrubResult {
+/** Throws as the disk does. `pace` is told of all bytes, and may sleep. */
+export function scrubSlice(
+  disk: Disk,
+  input: ScrubInput,
+  pace: (bytes: number) => void = () => {},
+): ScrubResult {
   const { path, limitBytes, gapsBelowOffset, sliceBytes } = input
   const file = disk.open(path, 'r')
   try {
@@ -37,6 +41,7 @@ export function scrubSlice(disk: Disk, input: ScrubInput): ScrubResult {
         cursor.crcMatches()
       if (!isWell) break
       nextOffset = cursor.lastOffset + 1
+      pace(cursor.batchBytes)
       cursor.moveTo(cursor.position + cursor.batchBytes)
     }
     if (isWell) return { position: cursor.position, nextOffset, rotten: null }

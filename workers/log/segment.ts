@@ -13,8 +13,11 @@ import { codedError, logFilePath, unlinkIfThere, writeFully, writeGatheredFully 
 import { type Closable, sealedFiles } from './open-files.ts'
 import { scanSegment } from './scan-segment.ts'
 import { SegmentIndexes } from './segment-indexes.ts'
+import { type Steps, synced } from './steps.ts'
 
 const UNKNOWN = -1
+/** The default of segment.index.bytes; entries behind it are read when they are needed. */
+const INDEX_BYTES_MAX = 10 * 1024 * 1024
 
 /** Where the three files of a segment are. */
 export interface SegmentPaths {
@@ -44,8 +47,8 @@ export class Segment implements Closable {
   readFailures = 0
   /** Null until somebody looks something up. */
   #indexes: SegmentIndexes | null = null
-  /** They came from files that another run wrote. */
-  #isIndexTrusted = false
+  /** No look-up was led astray by them: they lie in files, which rot, whoever wrote them. */
+  #areIndexesTrusted = true
   /** They lie under temporary names: what was built anew while the log serves is not synced. */
   #areIndexesTemporary = false
   #file: DiskFile | null = null
@@ -63,6 +66,8 @@ export class Segment implements Closable {
   /** Bytes that a finished sync covers, and those that the sync in flight covers. */
   syncedBytes = 0
   syncingBytes = 0
+  /** Size that the index files stood for when they were synced for a clean stop. */
+  #keptBytes = -1
   /** The last round that synced it has synced its index files as well. */
   isSyncedSealed = false
 
@@ -184,25 +189,47 @@ export class Segment implements Closable {
 
   /** The indexes, read from their files on first use; built anew when those are missing or cannot be right. */
   get indexes(): SegmentIndexes {
-    if (this.#indexes === null) {
-      this.#indexes = this.#newIndexes()
-      this.#isIndexTrusted = this.#indexes.load(this.sizeBytes)
-      if (!this.#isIndexTrusted) this.#rebuildIndexes()
-    }
+    if (this.#indexes !== null) return this.#indexes
+    const indexes = this.#newIndexes()
+    const isLoaded = indexes.load(this.sizeBytes)
+    // Kept only once it is whole: the disk may fail on the way, and who asks next begins anew.
+    this.#indexes = isLoaded ? indexes : this.#rebuildIndexes()
     return this.#indexes
   }
 
-  /** They were not made by this process, and may say anything. */
-  get areIndexesFromDisk(): boolean {
-    return this.#isIndexTrusted
+  /** They may say anything, and nobody has found out. */
+  get areIndexesTrusted(): boolean {
+    return this.#areIndexesTrusted
+  }
+
+  /** Whether they are there is known, and the largest timestamp. */
+  get hasIndexes(): boolean {
+    return this.#indexes !== null
+  }
+
+  /** Brings what a look-up reads into memory, so that it does not wait for the disk. `done` is called once, later. */
+  startTouchIndexes(done: () => void): void {
+    const disk = this.#disk
+    const { log, index, timeindex } = this.#paths
+    disk.startTouchFile(log, 0, () => {
+      disk.startTouchFile(index, INDEX_BYTES_MAX, () => {
+        disk.startTouchFile(timeindex, INDEX_BYTES_MAX, done)
+      })
+    })
   }
 
   /** A look-up led astray: builds the indexes anew, unless that has been done. Returns whether it was worth a try. */
   distrustIndexes(): boolean {
-    if (!this.#isIndexTrusted) return false
-    this.#isIndexTrusted = false
-    this.#rebuildIndexes()
+    if (!this.#areIndexesTrusted) return false
+    this.#areIndexesTrusted = false
+    this.#indexes = null
+    this.#indexes = this.#rebuildIndexes()
     return true
+  }
+
+  /** Built anew, they led to what was looked for: it was their fault, and not that of the records. */
+  trustIndexes(): void {
+    this.#areIndexesTrusted = true
   }
 
   #newIndexes(ending = ''): SegmentIndexes {
@@ -220,11 +247,11 @@ export class Segment implements Closable {
    * Walks the headers and writes both indexes anew. Those of a sealed segment get names that the next start drops: it
    * would believe what a power cut left of them.
    */
-  #rebuildIndexes(): void {
+  #rebuildIndexes(): SegmentIndexes {
     for (const path of this.#indexPaths) unlinkIfThere(this.#disk, path)
+    this.#keptBytes = -1
     this.#areIndexesTemporary = !this.#pinned
     const indexes = this.#newIndexes(this.#areIndexesTemporary ? '.tmp' : '')
-    this.#indexes = indexes
     const { rottenBytes } = scanSegment({
       disk: this.#disk,
       path: this.path,
@@ -237,6 +264,7 @@ export class Segment implements Closable {
     indexes.save()
     this.hasRot = rottenBytes > 0
     if (this.hasRot) indexes.bytesSinceEntry = Number.POSITIVE_INFINITY
+    return indexes
   }
 
   /** Saves the indexes if anything was added; they are caches, so a failure costs a rebuild, no data. */
@@ -274,15 +302,29 @@ export class Segment implements Closable {
   }
 
   /** At a clean stop: the next start believes them. Those of a log that was only read are as they were. */
-  keepIndexes(isRecovered: boolean): boolean {
+  *keepIndexes(isRecovered: boolean): Steps<boolean> {
     this.saveIndexes()
     if (this.lastAppendWallMs < 0 && !isRecovered) return true
+    if (this.#keptBytes === this.sizeBytes) return true
+    const files: DiskFile[] = []
     try {
-      this.syncIndexes()
+      files.push(...this.openIndexFiles())
+      yield* synced(files)
+      this.#keptBytes = this.sizeBytes
       return true
     } catch {
       return false
+    } finally {
+      for (const file of files) file.close()
     }
+  }
+
+  /** Gives the room of its index files back, which are caches. False when there was none. Throws as the disk does. */
+  dropIndexes(): boolean {
+    const paths = this.#indexPaths.filter(path => this.#disk.exists(path))
+    if (paths.length > 0) this.#indexes = null
+    for (const path of paths) this.#disk.unlink(path)
+    return paths.length > 0
   }
 
   get #indexPaths(): readonly string[] {
@@ -301,12 +343,16 @@ export class Segment implements Closable {
     return position
   }
 
-  /** Removes the three files, the records last: what is left half-way is a segment, not an orphaned index. */
-  remove(): void {
+  /** Closes it. Its files, the records last: what is left half-way is a segment, not an orphaned index. */
+  leave(): string[] {
     this.closeFile()
-    if (this.#areIndexesTemporary) {
-      for (const path of this.#indexPaths) unlinkIfThere(this.#disk, `${path}.tmp`)
-    }
-    for (const path of [...this.#indexPaths, this.path]) unlinkIfThere(this.#disk, path)
+    const indexes = this.#indexPaths
+    const temporary = this.#areIndexesTemporary ? indexes.map(path => `${path}.tmp`) : []
+    return [...temporary, ...indexes, this.path]
+  }
+
+  /** Removes it at once: a new one that is not wanted. */
+  remove(): void {
+    for (const path of this.leave()) unlinkIfThere(this.#disk, path)
   }
 }

@@ -14,6 +14,7 @@
  */
 import type { Disk } from '../../src/contracts/disk.ts'
 import { fileName, listLog, logFilePath, unlinkIfThere } from './files.ts'
+import { type Steps, synced } from './steps.ts'
 
 /** Offsets [baseOffset, endOffset). */
 export interface SwapRange {
@@ -49,21 +50,22 @@ export function parseSwapName(name: string): (SwapRange & { readonly stage: Swap
 }
 
 /**
- * Second step: removes what the decided swap replaces, the `old` segments by their base offsets, except `<base>.log`
- * itself, and the indexes of all of it. The directory must be synced afterwards.
+ * For the second step: what the decided swap replaces, the `old` segments by their base offsets, except `<base>.log`
+ * itself, and the indexes of all of it. Some may be missing. The directory must be synced once they are unlinked.
  */
-export function unlinkReplaced(
-  disk: Disk,
+export function replacedPaths(
   directory: string,
   { baseOffset }: SwapRange,
   old: readonly number[],
-): void {
+): string[] {
   // A crash may have left the first one's indexes without it.
-  for (const offset of new Set([baseOffset, ...old])) {
-    unlinkIfThere(disk, logFilePath(directory, offset, 'index'))
-    unlinkIfThere(disk, logFilePath(directory, offset, 'timeindex'))
-    if (offset !== baseOffset) disk.unlink(logFilePath(directory, offset, 'log'))
-  }
+  return [...new Set([baseOffset, ...old])].flatMap(offset => {
+    const indexes = [
+      logFilePath(directory, offset, 'index'),
+      logFilePath(directory, offset, 'timeindex'),
+    ]
+    return offset === baseOffset ? indexes : [...indexes, logFilePath(directory, offset, 'log')]
+  })
 }
 
 /** Third step: the new file takes its place. The directory must be synced afterwards. */
@@ -71,22 +73,26 @@ export function putSwapInPlace(disk: Disk, directory: string, range: SwapRange):
   disk.rename(swapPath(directory, range), logFilePath(directory, range.baseOffset, 'log'))
 }
 
-/** All steps behind the decision, blocking. */
-export function finishSwap(disk: Disk, directory: string, range: SwapRange): void {
+/** All steps behind the decision. */
+function* finishSwap(disk: Disk, directory: string, range: SwapRange): Steps<void> {
   const { baseOffset, endOffset } = range
   const { log } = listLog(disk, directory)
   const old = log.filter(offset => offset >= baseOffset && offset < endOffset)
-  unlinkReplaced(disk, directory, range, old)
-  disk.syncDirectory(directory)
+  for (const path of replacedPaths(directory, range, old)) unlinkIfThere(disk, path)
+  yield* synced([directory])
   putSwapInPlace(disk, directory, range)
-  disk.syncDirectory(directory)
+  yield* synced([directory])
 }
 
 /**
  * At open: finishes what was decided and drops what was not. Returns how many swaps were finished. Throws as the disk
  * does; nothing may be read then. A decision that a crash made visible without its sync counts: its file was synced.
  */
-export function finishSwaps(disk: Disk, directory: string, names = disk.list(directory)): number {
+export function* finishSwaps(
+  disk: Disk,
+  directory: string,
+  names = disk.list(directory),
+): Steps<number> {
   let finished = 0
   for (const name of names) {
     const found = parseSwapName(name)
@@ -96,8 +102,8 @@ export function finishSwaps(disk: Disk, directory: string, names = disk.list(dir
       continue
     }
     // The rename may be known to this process only: the old files must not go before it is durable.
-    disk.syncDirectory(directory)
-    finishSwap(disk, directory, found)
+    yield* synced([directory])
+    yield* finishSwap(disk, directory, found)
     finished++
   }
   return finished

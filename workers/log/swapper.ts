@@ -1,6 +1,6 @@
 /**
  * Puts a finished `.cleaned` file in the place of the segments of its range while the log is served (swap.ts tells the
- * steps and what a crash leaves). Owner thread only; syncs are started, never awaited in place.
+ * steps and what a crash leaves). Owner thread only; syncs and unlinks are started, never awaited in place.
  *
  *   rename to .swap | sync directory | readers change over, unlink the old | sync directory | rename to .log | sync
  *                                    ^ decided
@@ -16,10 +16,10 @@ import { Segment, type SegmentPaths, segmentPaths } from './segment.ts'
 import {
   cleanedPath,
   putSwapInPlace,
+  replacedPaths,
   type SwapRange,
   swapFileName,
   swapPath,
-  unlinkReplaced,
 } from './swap.ts'
 
 /** The log as its swapper sees it. */
@@ -28,7 +28,7 @@ export interface Swapped {
   readonly state: LogState
   /** From now on `segment` stands for the `old` ones. */
   segmentsReplaced(old: readonly Segment[], segment: Segment): void
-  syncFailed(error: Error): void
+  roundFailed(error: Error): void
 }
 
 /** Told once: null when the file is in its place. */
@@ -77,16 +77,19 @@ export class Swapper {
     const gapsBelow = range.endOffset
     const segment = new Segment(this.#disk, this.#directory, baseOffset, interval, gapsBelow, paths)
     const old = this.#changeOver(range, segment)
-    unlinkReplaced(this.#disk, this.#directory, range, old)
-    this.#sync(() => {
-      putSwapInPlace(this.#disk, this.#directory, range)
-      const final = segmentPaths(this.#directory, baseOffset)
-      for (const kind of ['index', 'timeindex'] as const) {
-        if (this.#disk.exists(paths[kind])) this.#disk.rename(paths[kind], final[kind])
-      }
-      segment.movedTo(final)
-      this.#sync(() => this.#finish(null))
+    this.#unlink(replacedPaths(this.#directory, range, old), () => {
+      this.#sync(() => this.#unlinked(range, segment, paths))
     })
+  }
+
+  #unlinked(range: SwapRange, segment: Segment, paths: SegmentPaths): void {
+    putSwapInPlace(this.#disk, this.#directory, range)
+    const final = segmentPaths(this.#directory, range.baseOffset)
+    for (const kind of ['index', 'timeindex'] as const) {
+      if (this.#disk.exists(paths[kind])) this.#disk.rename(paths[kind], final[kind])
+    }
+    segment.movedTo(final)
+    this.#sync(() => this.#finish(null))
   }
 
   /** Returns the base offsets of those that it stands for. */
@@ -106,8 +109,16 @@ export class Swapper {
   }
 
   #sync(next: () => void): void {
+    this.#wait(done => this.#disk.startSyncDirectory(this.#directory, done), next)
+  }
+
+  #unlink(paths: readonly string[], next: () => void): void {
+    this.#wait(done => this.#disk.startUnlink(paths, done), next)
+  }
+
+  #wait(start: (done: SwapDone) => void, next: () => void): void {
     this.#isSyncing = true
-    this.#disk.startSyncDirectory(this.#directory, error => {
+    start(error => {
       this.#isSyncing = false
       this.#step(() => {
         if (error !== null) throw error
@@ -126,7 +137,7 @@ export class Swapper {
     try {
       act()
     } catch (error) {
-      this.#log.syncFailed(error as Error)
+      this.#log.roundFailed(error as Error)
       this.#finish(error as Error)
     }
   }
@@ -141,7 +152,7 @@ export class Swapper {
     return this.#isSyncing
   }
 
-  /** Resolves when no sync is in flight. */
+  /** Resolves when nothing is in flight. */
   settled(): Promise<void> {
     if (!this.#isSyncing) return Promise.resolve()
     return new Promise(resolve => this.#settling.push(resolve))

@@ -56,6 +56,8 @@ export function verifyLog(disk: Disk, input: VerifyInput): VerifyReport {
     checkSeam(run, baseOffset, endOffset)
     endOffset = verifyReadable(run, baseOffset, listing.log[index + 1] ?? null)
   }
+  if (endOffset < input.recoveryPoint)
+    damage(run, '.', `flushed up to offset ${input.recoveryPoint}, the log ends at ${endOffset}`)
   checkProducerFiles(run, endOffset)
   noteRemains(run)
   const first = listing.log[0] ?? 0

@@ -2,7 +2,8 @@
 import type { JournalReplay, ReplayInput } from '../../src/contracts/journal.ts'
 import { realDisk } from '../disk.ts'
 import { replayJournals } from '../journal/replay.ts'
+import { runAside } from '../run-aside.ts'
 
-export default function replay(input: ReplayInput): JournalReplay {
-  return replayJournals(realDisk, input)
+export default function replay(input: ReplayInput): Promise<JournalReplay> {
+  return runAside(realDisk, replayJournals(realDisk, input))
 }

@@ -1,5 +1,6 @@
 /** What operators, time and bad luck do to the broker: configs, restarts, clocks, damaged caches. */
 import type { LogConfig } from '../../../src/contracts/log-config.ts'
+import { writeNoted } from '../driver/noted-ends.ts'
 import type { Simulation } from '../driver/simulation.ts'
 import { configOf, type OperationName } from '../swarm.ts'
 import type { Random } from '../world/random.ts'
@@ -118,10 +119,10 @@ export class Admin {
     const { broker, host, world } = this.#sim
     host.lastSeenWallMs = world.clock().wallMs()
     if (broker === null) return
-    const points = broker.checkpoint()
+    const ends = broker.checkpoint()
     // Written, synced and renamed in the background: there at some later time, or never.
     world.after(this.#random.next() * 100, 'checkpoint written', forever, () => {
-      if (broker.isAlive) host.recoveryPoints = points
+      if (broker.isAlive) writeNoted(this.#sim.disk, ends)
     })
   }
 

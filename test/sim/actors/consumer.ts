@@ -100,6 +100,8 @@ export class Consumer {
       this.#offset = log?.offsets.logStart ?? 0
       return
     }
+    // As consumers do whose operator has read the log line.
+    if (error === Errors.CORRUPT_MESSAGE) this.#offset = nextOffset
     if (error !== Errors.NONE || offset !== this.#offset) return
     this.#neededBytes = neededBytes
     demand(nextOffset > offset || length === 0, 'nonmonotonic-poll', () => {

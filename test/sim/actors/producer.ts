@@ -222,9 +222,10 @@ export class Producer {
     this.#lastOffset = baseOffset
   }
 
-  /** Offsets that a crash has freed may be given out again. */
+  /** Offsets that a crash, or rot that looked like a torn end, has freed may be given out again. */
   #isSteady(): boolean {
-    return this.#acks === -1 && this.#sim.plan.policies.includes('os') === false
+    const { policies, rot } = this.#sim.plan
+    return this.#acks === -1 && !policies.includes('os') && !rot.has('rot-records')
   }
 
   #rejected(entry: InFlight, error: number): void {

@@ -13,7 +13,7 @@ export function checkCompacted({ disk, models, places }: Simulation, log: Partit
   model.step(log)
   const { logStart } = log.offsets
   const read = new Map<string, number>()
-  for (const { base, bytes } of storedIn(disk, directoryOf(place), log)) {
+  for (const { base, bytes } of storedIn(disk, directoryOf(place), log, model.rotten)) {
     const entry = model.entryAt(base)
     if (entry === undefined) throw new Anomaly('phantom', `${model.name}: a batch at ${base}`)
     const wrong = model.wrongIn(entry, bytes)

@@ -14,7 +14,7 @@ export async function finalCheck(sim: Simulation): Promise<void> {
     const log = sim.broker?.owner.logs[slot]
     if (log === undefined) throw new Anomaly('not-live', `${model.name} is not open`)
     readThrough(sim, model, log)
-    checkProducers(model.name, model.entries)
+    checkProducers(model.name, model.entries, model.rotten)
   }
   for (const producer of sim.producers) {
     for (const batch of producer.sent) {

@@ -5,13 +5,13 @@
  */
 import type { DiskFile } from '../../../src/contracts/disk.ts'
 import { journalPaths } from '../../../workers/journal/files.ts'
-import { readJournals } from '../../../workers/journal/read-journal.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import type { FileNode } from '../../support/fault-disk-nodes.ts'
+import { readJournals } from '../../support/read-journals.ts'
 import { dataDirectory } from '../driver/places.ts'
 import type { SimDisk } from '../world/disk.ts'
 import { demand } from './anomaly.ts'
-import { storedBatches } from './batch-list.ts'
+import type { RottenBatches } from './rotten.ts'
 
 export class JournalEnd {
   readonly #disk: SimDisk
@@ -25,12 +25,12 @@ export class JournalEnd {
     this.#checked = -1
   }
 
-  check(log: PartitionLog): void {
+  check(log: PartitionLog, rotten: RottenBatches): void {
     const { name, topicId, offsets } = log
     const { recoveryPoint, flushedEnd } = offsets
     if (flushedEnd <= recoveryPoint || flushedEnd === this.#checked) return
     this.#checked = flushedEnd
-    const ranges = this.#inSegments(log)
+    const ranges = this.#inSegments(log, rotten)
     const paths = journalPaths(dataDirectory, 0)
     for (const { records } of readJournals({ open: path => this.#durable(path) }, paths)) {
       for (const { topicId: owner, baseOffset, endOffset } of records) {
@@ -47,14 +47,13 @@ export class JournalEnd {
   }
 
   /** Offsets [from, to) of the batches on the platter. */
-  #inSegments({ segments, directory }: PartitionLog): [number, number][] {
+  #inSegments({ segments, directory }: PartitionLog, rotten: RottenBatches): [number, number][] {
     const found: [number, number][] = []
     const names = this.#disk.directory(directory).durable
-    for (const { path } of segments) {
+    for (const { path, baseOffset } of segments) {
       const node = names.get(path.slice(path.lastIndexOf('/') + 1)) as FileNode | undefined
-      for (const { base, last } of storedBatches(node?.durable.bytes ?? Buffer.alloc(0))) {
-        found.push([base, last + 1])
-      }
+      const bytes = node?.durable.bytes ?? Buffer.alloc(0)
+      for (const { base, last } of rotten.storedIn(bytes, baseOffset)) found.push([base, last + 1])
     }
     return found
   }

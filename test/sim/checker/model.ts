@@ -14,6 +14,7 @@ import { AgeRule } from './ages.ts'
 import { Anomaly, demand } from './anomaly.ts'
 import type { StoredBatch } from './batch-list.ts'
 import { KeyHistory } from './cleaned.ts'
+import { type NotedBefore, RottenBatches } from './rotten.ts'
 
 export interface Entry {
   readonly base: number
@@ -38,6 +39,9 @@ export class PartitionModel {
   gapsBelow = 0
   #staged: Entry[] = []
   maybes: Entry[] = []
+  readonly rotten = new RottenBatches()
+  /** Largest end that segments alone have proven. */
+  #segmentsProved = 0
   /** Largest flushed end the log ever claimed. */
   proven = 0
   written = 0
@@ -47,8 +51,6 @@ export class PartitionModel {
   logStart = 0
   isMachineCrashed = false
   isFlushFailed = false
-  /** Of `proven`, what does not rest on a page cache that was believed after a sync in it had failed. */
-  #provenFirm = Number.POSITIVE_INFINITY
   /** The flushed end when the log went offline. */
   #poisonedAt = -1
 
@@ -107,6 +109,8 @@ export class PartitionModel {
 
   /** A batch was refused for its sequence: it must not be one of the producer's last five, which are known. */
   refused(batch: SentBatch): void {
+    // What cannot be read is not remembered either.
+    if (!this.rotten.isEmpty) return
     let known = 0
     for (let at = this.entries.length - 1; at >= 0 && known < 5; at--) {
       const other = (this.entries[at] as Entry).batch
@@ -120,7 +124,8 @@ export class PartitionModel {
 
   /** Held against the open log after every event. */
   step(log: PartitionLog): void {
-    const { logStart, highWatermark, logEnd, flushedEnd } = log.offsets
+    const { highWatermark, logEnd, flushedEnd } = log.offsets
+    const logStart = this.#startOf(log)
     const { name } = this
     demand(highWatermark >= this.highWatermark, 'high-watermark-went-back', () => {
       return `${name}: from ${this.highWatermark} to ${highWatermark}`
@@ -146,6 +151,7 @@ export class PartitionModel {
     }
     this.highWatermark = highWatermark
     this.gapsBelow = log.gapsBelowOffset
+    this.#segmentsProved = Math.max(this.#segmentsProved, log.offsets.recoveryPoint)
     this.proven = Math.max(this.proven, flushedEnd)
     this.#ages.applies(log.config)
     if (logStart !== this.logStart) this.#startsAt(logStart)
@@ -166,20 +172,26 @@ export class PartitionModel {
     }
   }
 
+  /** A journal is damaged: what only journals have proven may be gone. */
+  journalRotted(): void {
+    for (const entry of this.entries) {
+      if (entry.last >= this.#segmentsProved) this.rotten.add(entry)
+    }
+  }
+
+  /** The last that was seen of a log whose marks are damaged: its files below may be gone already. */
+  endedAt({ offsets }: PartitionLog): void {
+    if (this.rotten.areMarksRotten) this.#startsAt(Math.max(this.logStart, offsets.logStart))
+  }
+
   crashed(isMachine: boolean): void {
     this.failed()
     this.isMachineCrashed ||= isMachine
   }
 
-  /** The page cache forgot what a failed sync had left in it. Under `os` a restart in between took its word. */
+  /** The page cache forgot what a failed sync had left in it. */
   evicted(): void {
     this.isFlushFailed = true
-    this.proven = Math.min(this.proven, this.#provenFirm)
-  }
-
-  /** The log is about to open, with the page cache's word taken for its tail. */
-  believes(isBelieved: boolean): void {
-    if (isBelieved) this.#provenFirm = Math.min(this.#provenFirm, this.proven)
   }
 
   /** Nothing below may be missing after a restart. */
@@ -189,9 +201,17 @@ export class PartitionModel {
   }
 
   /** The log was opened: `stored` is what its files hold below its end. */
-  reopened(log: PartitionLog, stored: readonly StoredBatch[], markedStart: number): void {
-    const { logStart, logEnd } = log.offsets
-    const { required, name } = this
+  reopened(
+    log: PartitionLog,
+    stored: readonly StoredBatch[],
+    markedStart: number,
+    noted: NotedBefore,
+  ): void {
+    const { logEnd } = log.offsets
+    const { name } = this
+    const required = Math.min(this.required, this.rotten.mayEndAt(noted.flushedEnd))
+    this.#checkStart(log, noted)
+    const logStart = this.#startOf(log)
     demand(logEnd >= required, 'lost-write', () => {
       return `${name}: recovered to ${logEnd}, ${required} was promised`
     })
@@ -206,9 +226,10 @@ export class PartitionModel {
     let expected = logStart
     this.gapsBelow = log.gapsBelowOffset
     for (const batch of stored) {
+      if (batch.last < logStart) continue
       if (batch.base > expected) {
         found.push(...this.goneBetween(expected, batch.base))
-        if (this.maySkip(expected, batch.base)) expected = batch.base
+        if (this.#mayMiss(expected, batch.base)) expected = batch.base
       }
       const isFirst = found.length === 0 && batch.base < logStart
       demand(batch.base === expected || isFirst, 'gap', () => {
@@ -217,10 +238,37 @@ export class PartitionModel {
       found.push(this.#resolve(batch))
       expected = batch.last + 1
     }
-    const isWhole = expected === logEnd || this.maySkip(expected, logEnd)
+    const isWhole = expected === logEnd || this.#mayMiss(expected, logEnd)
     if (expected < logEnd) found.push(...this.goneBetween(expected, logEnd))
     demand(isWhole, 'gap', () => `${name}: batches to ${expected}, log end ${logEnd}`)
+    // Rot was taken for a torn end.
+    this.proven = Math.min(this.proven, logEnd)
+    this.highWatermark = Math.min(this.highWatermark, logEnd)
     this.#take(found, log)
+  }
+
+  /** Of damaged marks nothing is left but what was noted elsewhere. */
+  #checkStart({ offsets }: PartitionLog, noted: NotedBefore): void {
+    if (!this.rotten.areMarksRotten) return
+    demand(offsets.logStart >= noted.logStart, 'log-start-went-back', () => {
+      return `${this.name}: the log starts at ${offsets.logStart}, noted was ${noted.logStart}`
+    })
+  }
+
+  /** What came back because the marks were damaged is not looked at. */
+  #startOf({ offsets }: PartitionLog): number {
+    const { areMarksRotten } = this.rotten
+    return areMarksRotten ? Math.max(this.logStart, offsets.logStart) : offsets.logStart
+  }
+
+  #mayMiss(from: number, to: number): boolean {
+    if (this.maySkip(from, to)) return true
+    // Without marks any hole may be of compaction's making, also one that a crash tore into what was not flushed.
+    if (this.rotten.areMarksRotten && from >= this.proven) {
+      this.rotten.holes.push([from, to])
+      return true
+    }
+    return this.rotten.covers(this.goneBetween(from, to), from, to)
   }
 
   /** Which of the batches that were ever put at this offset it is. */
@@ -250,6 +298,7 @@ export class PartitionModel {
 
   /** Whether compaction may have taken every record of these offsets. */
   maySkip(from: number, to: number): boolean {
+    if (this.rotten.holes.some(hole => hole[0] <= from && to <= hole[1])) return true
     if (to > this.gapsBelow) return false
     return this.goneBetween(from, to).every(entry => this.keys.allMayBeGone(entry))
   }
@@ -259,7 +308,8 @@ export class PartitionModel {
   }
 
   #take(found: readonly Entry[], { offsets }: PartitionLog): void {
-    const { logStart, logEnd, flushedEnd } = offsets
+    const { logEnd, flushedEnd } = offsets
+    const logStart = Math.max(this.logStart, offsets.logStart)
     const kept = new Set(found)
     for (const entry of this.entries) {
       if (kept.has(entry) || entry.last < logStart) continue
@@ -285,7 +335,8 @@ export class PartitionModel {
     this.isMachineCrashed = false
     this.isFlushFailed = false
     this.#poisonedAt = -1
-    checkProducers(this.name, found)
+    this.rotten.keep(found, logStart)
+    checkProducers(this.name, found, this.rotten)
   }
 
   /** What a look-up by time must find. */
@@ -299,11 +350,20 @@ export class PartitionModel {
 }
 
 /** Order and number of what each producer has in the log. */
-export function checkProducers(name: string, entries: readonly Entry[]): void {
+export function checkProducers(
+  name: string,
+  entries: readonly Entry[],
+  rotten: RottenBatches,
+): void {
   const lastOf = new Map<number, Entry>()
   const times = new Map<SentBatch, number>()
   for (const entry of entries) {
     const { batch, base } = entry
+    if (rotten.has(entry)) {
+      // Nobody knows what it was: it may come again, and what follows need not fit.
+      lastOf.delete(batch.producerId)
+      continue
+    }
     const seen = (times.get(batch) ?? 0) + 1
     times.set(batch, seen)
     const allowed = batch.producerId >= 0 ? 1 : batch.attempts

@@ -2,6 +2,8 @@
 import { Errors } from '../../../src/protocol/errors.ts'
 import { maxTimestampAt } from '../../../src/protocol/record-batch.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
+import { READ_FAILURES_MAX } from '../../../workers/log/quarantine.ts'
+import type { Segment } from '../../../workers/log/segment.ts'
 import type { ReadAnswer } from '../driver/owner.ts'
 import type { Simulation } from '../driver/simulation.ts'
 import type { Random } from '../world/random.ts'
@@ -19,7 +21,7 @@ export function checkAnswer(
   const { logStart, highWatermark, logEnd } = log.offsets
   const { name } = model
   if (read.error !== Errors.NONE) {
-    checkReadError(sim, model, log, offset, read.error)
+    checkReadError(sim, model, log, offset, read)
     return
   }
   demand(offset >= logStart && offset <= logEnd, 'wrong-answer', () => {
@@ -32,6 +34,10 @@ export function checkAnswer(
     const isRight = isNext || (base > next && model.maySkip(next, base))
     demand(isRight, 'poll-skip', () => `${name}: a fetch at ${offset} goes on with batch ${base}`)
     isFirst = false
+    if (last < model.logStart) {
+      next = last + 1
+      continue
+    }
     demand(last < highWatermark, 'read-above-high-watermark', () => {
       return `${name}: batch ${base} was read, the high watermark is ${highWatermark}`
     })
@@ -56,7 +62,7 @@ function checkReadError(
   model: PartitionModel,
   log: PartitionLog,
   offset: number,
-  error: number,
+  { error, nextOffset }: ReadAnswer,
 ): void {
   const { logStart, logEnd } = log.offsets
   const { name } = model
@@ -66,10 +72,26 @@ function checkReadError(
     })
     return
   }
+  if (error === Errors.CORRUPT_MESSAGE && givenUpAt(log, offset) !== null) return
+  if (error === Errors.CORRUPT_MESSAGE && !model.rotten.isEmpty) {
+    const lost = model.goneBetween(offset, nextOffset)
+    const areRotten = lost.every(entry => model.rotten.has(entry) || entry.last < model.logStart)
+    demand(nextOffset > offset && areRotten, 'lost-write', () => {
+      return `${name}: offsets ${offset} to ${nextOffset} are told as lost, and did not rot`
+    })
+    return
+  }
   const mayFail = !sim.faults.isHealed && sim.plan.faults.length > 0
   demand(error === Errors.KAFKA_STORAGE_ERROR && mayFail, 'unexpected-error', () => {
     return `${name}: a fetch at ${offset} of [${logStart}, ${logEnd}] fails with ${error}`
   })
+}
+
+/** A segment, that of `offset` or any, that counts as lost because the disk could not read it several times. */
+export function givenUpAt({ segments }: PartitionLog, offset?: number): Segment | null {
+  const asked = segments.findLast(({ baseOffset }) => baseOffset <= (offset ?? baseOffset))
+  const looked = offset === undefined ? segments : segments.filter(segment => segment === asked)
+  return looked.find(({ readFailures }) => readFailures >= READ_FAILURES_MAX) ?? null
 }
 
 export function checkLookUp(
@@ -80,7 +102,7 @@ export function checkLookUp(
 ): void {
   if (model.entries.length === 0 || log.gapsBelowOffset > 0) return
   // The time index has no checksum: what rot makes of it is believed.
-  if (sim.world.counts.has('cache files damaged')) return
+  if (sim.world.counts.has('cache files damaged') || !model.rotten.isEmpty) return
   sim.world.count('look-ups by time')
   const somewhere = random.pick(model.entries)
   const timestampMs = maxTimestampAt(somewhere.bytes, 0) + random.range(-1, 1)

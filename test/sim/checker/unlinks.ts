@@ -6,17 +6,18 @@ import type { FileNode } from '../../support/fault-disk-nodes.ts'
 import type { SimDisk } from '../world/disk.ts'
 import { Anomaly } from './anomaly.ts'
 import { storedBatches } from './batch-list.ts'
+import type { PartitionModel } from './model.ts'
 import { durableLogStart } from './white-box.ts'
 
 export class UnlinkRule {
   readonly #disk: SimDisk
 
-  /** Where the log of a directory ends: what was written behind was never counted. */
-  readonly #endOf: (directory: string) => number
+  /** It says where the log of a directory ends: what was written behind was never counted. */
+  readonly #modelOf: (directory: string) => PartitionModel | undefined
 
-  constructor(disk: SimDisk, endOf: (directory: string) => number) {
+  constructor(disk: SimDisk, modelOf: (directory: string) => PartitionModel | undefined) {
     this.#disk = disk
-    this.#endOf = endOf
+    this.#modelOf = modelOf
   }
 
   /** What is wrong with unlinking `path` now. */
@@ -29,7 +30,8 @@ export class UnlinkRule {
     const stored = [...storedBatches(node.cache.bytes)].at(-1)?.last ?? -1
     // What recovery moved into a file of its own may still lie behind.
     const end = Math.min(stored, this.#nextBase(directory, base) - 1)
-    if (base >= this.#endOf(directory)) return null
+    const model = this.#modelOf(directory)
+    if (base >= (model?.written ?? 0) || model?.rotten.areMarksRotten === true) return null
     if (end < base || node.cache.bytes.length === 0) return null
     const logStart = durableLogStart(this.#disk, directory)
     if (logStart > end || this.#isReplaced(directory, base)) return null

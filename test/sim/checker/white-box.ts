@@ -6,7 +6,9 @@ import type { PartitionLog } from '../../../workers/log/log.ts'
 import type { FileNode, Node } from '../../support/fault-disk-nodes.ts'
 import type { SimDisk } from '../world/disk.ts'
 import { demand } from './anomaly.ts'
-import { type StoredBatch, storedBatches } from './batch-list.ts'
+import type { StoredBatch } from './batch-list.ts'
+import type { PartitionModel } from './model.ts'
+import type { RottenBatches } from './rotten.ts'
 
 export class DurableEnd {
   readonly #disk: SimDisk
@@ -17,9 +19,12 @@ export class DurableEnd {
   /** Compaction puts another file under the same name. */
   #node: FileNode | null = null
 
-  constructor(disk: SimDisk, directory: string) {
+  readonly #model: PartitionModel
+
+  constructor(disk: SimDisk, directory: string, model: PartitionModel) {
     this.#disk = disk
     this.#directory = directory
+    this.#model = model
   }
 
   /** Segments were opened anew or replaced: look at everything again. */
@@ -27,15 +32,6 @@ export class DurableEnd {
     this.#offset = 0
     this.#position = 0
     this.#segment = -1
-  }
-
-  /** Nothing is claimed of what the log holds now. */
-  trustAllOf(log: PartitionLog): void {
-    const { baseOffset, sizeBytes } = log.active
-    this.#offset = log.offsets.logEnd
-    this.#segment = baseOffset
-    this.#position = sizeBytes
-    this.#node = this.#disk.node(`${this.#directory}/${fileName(baseOffset)}`)
   }
 
   check(log: PartitionLog): void {
@@ -77,12 +73,14 @@ export class DurableEnd {
     const seen = this.#disk.node(`${this.#directory}/${name}`).cache.bytes
     const durable = node.durable.bytes
     const before = this.#offset
-    for (const batch of storedBatches(seen.subarray(this.#position))) {
+    const { rotten } = this.#model
+    const first = this.#position === 0 ? base : this.#offset
+    for (const batch of rotten.storedIn(seen.subarray(this.#position), first)) {
       if (this.#offset >= end) break
       const to = this.#position + batch.bytes.length
       const isSame =
         to <= durable.length && durable.subarray(this.#position, to).equals(batch.bytes)
-      if (!isSame) break
+      if (!isSame && !rotten.isAt(batch.base)) break
       this.#position = to
       this.#offset = Math.max(this.#offset, batch.last + 1)
     }
@@ -107,14 +105,19 @@ function segmentOf(log: PartitionLog, offset: number): number {
 }
 
 /** What the files of the log's segments hold below its end, as programs see it. */
-export function storedIn(disk: SimDisk, directory: string, log: PartitionLog): StoredBatch[] {
+export function storedIn(
+  disk: SimDisk,
+  directory: string,
+  log: PartitionLog,
+  rotten: RottenBatches,
+): StoredBatch[] {
   const { logStart, logEnd } = log.offsets
   const found: StoredBatch[] = []
   for (const [index, { baseOffset }] of log.segments.entries()) {
     // What recovery moved into a file of its own may still lie behind in the one before.
     const end = log.segments[index + 1]?.baseOffset ?? logEnd
     const path = `${directory}/${String(baseOffset).padStart(20, '0')}.log`
-    for (const batch of storedBatches(disk.node(path).cache.bytes)) {
+    for (const batch of rotten.storedIn(disk.node(path).cache.bytes, baseOffset)) {
       if (batch.base >= end) break
       if (batch.last < logStart) continue
       found.push({ ...batch, bytes: Buffer.from(batch.bytes) })

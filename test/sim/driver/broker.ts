@@ -8,13 +8,14 @@ import { PartitionLog } from '../../../workers/log/log.ts'
 import { recoverLog } from '../../../workers/log/recovery.ts'
 import type { SentBatch } from '../actors/batches.ts'
 import { Anomaly } from '../checker/anomaly.ts'
-import { CrashError } from '../world/disk.ts'
+import { CrashError, type SimDisk } from '../world/disk.ts'
 import { coded } from '../world/sim-file.ts'
 import { answerAppend, type ProduceAnswer } from './acks.ts'
 import type { Connection } from './connection.ts'
 import { type Hosted, specOf } from './hosted.ts'
 import { simulatedTasks, startHousekeeping } from './housekeeping.ts'
 import { replay, startJournal, withJournaled } from './journals.ts'
+import { type Noted, notedBefore, readNoted } from './noted-ends.ts'
 import { type Command, type ReadAnswer, SimOwner } from './owner.ts'
 import type { Place } from './places.ts'
 import type { Simulation } from './simulation.ts'
@@ -26,6 +27,8 @@ export class Broker {
   owner: SimOwner
   #housekeeping: { stop(): void } | null = null
   isAlive = true
+  /** Owner threads run: before, only the whole process can die. */
+  isReplayed = false
   /** The last process did not stop clean, and its logs have not all been opened since. */
   #recovers = false
   readonly #settled = new Set<number>()
@@ -37,12 +40,11 @@ export class Broker {
   constructor(sim: Simulation) {
     this.#sim = sim
     this.owner = this.#newOwner()
-    const { recoveryPoints } = sim.host
     this.hosted = sim.places.map(place => ({
       place,
       generation: ++this.#generation,
       state: 'opening',
-      recoveryPoint: recoveryPoints[place.slot] ?? 0,
+      ...notedOf(sim.disk, place),
       flushedOffset: -1,
       waiting: [],
       isFailed: false,
@@ -64,11 +66,14 @@ export class Broker {
     this.#recovers = !isClean
     try {
       replay(this.#sim, isClean, this.hosted)
+      if (!this.isUnreplayed) this.#sim.decay.isJournalRotten = false
     } catch (error) {
       if (error instanceof CrashError || this.#sim.disk.crashed) return true
       this.#sim.checkOpenError(error as Error)
       return false
     }
+    if (this.#sim.disk.crashed) return true
+    this.isReplayed = true
     for (const { place } of this.hosted) this.openLater(place.slot, !isClean, false)
     return true
   }
@@ -134,6 +139,7 @@ export class Broker {
     try {
       if (hosted.isUnreplayed) throw coded('EIO', 'its journal was not replayed')
       const { journal, env } = this.owner
+      const noted = notedBefore(disk, spec)
       const log = PartitionLog.open({
         spec: withJournaled(this.owner, spec),
         env,
@@ -146,7 +152,7 @@ export class Broker {
       this.owner.logs[spec.slot] = log
       hosted.state = 'online'
       hosted.isFailed = false
-      this.#sim.opened(log, spec)
+      this.#sim.opened(log, spec, noted)
     } catch (error) {
       if (error instanceof CrashError || disk.crashed) return
       if (error instanceof Anomaly) throw error
@@ -307,12 +313,14 @@ export class Broker {
     this.connections.clear()
   }
 
-  /** Flushed ends as of now, as the host notes them for the next start. */
-  checkpoint(): number[] {
-    return this.hosted.map(({ state, place }) => {
-      const log = this.owner.logs[place.slot]
-      const isKnown = state === 'online' && log !== undefined && !this.#isWeak(place)
-      return isKnown ? log.offsets.highWatermark : 0
+  /** As of now, as the host notes them for the next start: what is not known any more stays as it was. */
+  checkpoint(): (Noted & { place: Place })[] {
+    return this.hosted.map(hosted => {
+      const { state, place } = hosted
+      const log = state === 'online' ? this.owner.logs[place.slot] : undefined
+      if (log !== undefined) hosted.logStart = log.offsets.logStart
+      if (log !== undefined && !this.#isWeak(place)) hosted.recoveryPoint = log.offsets.flushedEnd
+      return { place, flushedEnd: hosted.recoveryPoint, logStart: hosted.logStart }
     })
   }
 
@@ -381,4 +389,9 @@ function closeClean(log: PartitionLog): boolean {
   } catch {
     return false
   }
+}
+
+function notedOf(disk: SimDisk, place: Place): { recoveryPoint: number; logStart: number } {
+  const { flushedEnd: recoveryPoint, logStart } = readNoted(disk, place)
+  return { recoveryPoint, logStart }
 }

@@ -10,6 +10,7 @@ export interface Hosted {
   generation: number
   state: 'opening' | 'online' | 'offline' | 'closed'
   recoveryPoint: number
+  logStart: number
   /** What this process knows to be flushed; -1 at the first open. */
   flushedOffset: number
   readonly waiting: Waiting[]
@@ -22,7 +23,7 @@ export interface Hosted {
 /** How to open it. */
 export function specOf(
   { host, plan }: Simulation,
-  { place, generation, recoveryPoint, flushedOffset }: Hosted,
+  { place, generation, recoveryPoint, flushedOffset, logStart }: Hosted,
   recover: boolean,
   copyForward: boolean,
 ): PartitionSpec {
@@ -39,6 +40,7 @@ export function specOf(
     verdict: null,
     recoveryPoint,
     flushedOffset,
+    logStart,
     isJournaled: plan.journal !== null && flushedOffset >= 0,
     copyForward,
   }

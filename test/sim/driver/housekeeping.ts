@@ -66,6 +66,12 @@ export function startHousekeeping(sim: Simulation, owner: SimOwner): Housekeepin
   const trust = new ClockTrust({
     clock,
     lastSeenWallMs: host.lastSeenWallMs,
+    memory: {
+      read: () => host.clockLook,
+      write(look) {
+        host.clockLook = look
+      },
+    },
     onPause: reason => world.note(() => `owner  does not trust the clock: ${reason}`),
   })
   const compactor = new Compactor<PartitionLog>({

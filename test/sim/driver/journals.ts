@@ -3,6 +3,7 @@ import type { PartitionSpec } from '../../../src/contracts/control.ts'
 import { journalPaths } from '../../../workers/journal/files.ts'
 import { OwnerJournal } from '../../../workers/journal/owner-journal.ts'
 import { replayJournals } from '../../../workers/journal/replay.ts'
+import { runNow } from '../../../workers/log/steps.ts'
 import type { SimOwner } from './owner.ts'
 import { dataDirectory, directoryOf, type Place, topicIdOf } from './places.ts'
 import type { Simulation } from './simulation.ts'
@@ -43,7 +44,7 @@ export function replay(
   all: readonly Replayed[],
 ): void {
   if (plan.journal === null) return
-  const { rounds, writtenBytes, logs, failed } = replayJournals(disk, {
+  const steps = replayJournals(disk, {
     dataDirectory,
     ownerCount: 1,
     isClean,
@@ -52,6 +53,7 @@ export function replay(
       return { directory: directoryOf(place), topicId: topicIdOf(slot), partition }
     }),
   })
+  const { rounds, writtenBytes, logs, failed } = runNow(disk, steps)
   if (rounds > 0) world.count('journals replayed')
   if (writtenBytes > 0) world.count('logs filled from a journal')
   world.note(
@@ -68,6 +70,7 @@ export function replay(
 /** As the owner's control plane does before a log is brought back. */
 export function withJournaled({ env, journal }: SimOwner, spec: PartitionSpec): PartitionSpec {
   const isJournaled = spec.copyForward && spec.isJournaled === true
-  if (!isJournaled || journal === undefined || !journal.restore(env.disk, spec)) return spec
+  if (!isJournaled || journal === undefined) return spec
+  if (!runNow(env.disk, journal.restore(spec))) return spec
   return { ...spec, verdict: null }
 }

@@ -5,15 +5,19 @@
  */
 import type { PartitionSpec } from '../../../src/contracts/control.ts'
 import type { LogConfig } from '../../../src/contracts/log-config.ts'
+import type { ClockLook } from '../../../workers/clock-trust.ts'
 import type { PartitionLog } from '../../../workers/log/log.ts'
 import { sealedFiles } from '../../../workers/log/open-files.ts'
 import { Admin } from '../actors/admin.ts'
 import { Consumer } from '../actors/consumer.ts'
+import { Decay } from '../actors/decay.ts'
 import { Producer } from '../actors/producer.ts'
 import { type Anomaly, demand } from '../checker/anomaly.ts'
 import { finalCheck } from '../checker/final-check.ts'
 import { JournalEnd } from '../checker/journal-end.ts'
 import { PartitionModel } from '../checker/model.ts'
+import { givenUpAt } from '../checker/reads.ts'
+import type { NotedBefore } from '../checker/rotten.ts'
 import { UnlinkRule } from '../checker/unlinks.ts'
 import {
   DurableEnd,
@@ -33,10 +37,11 @@ import { dataDirectory, directoryOf, type Place } from './places.ts'
 /** What the host keeps on its own disk, which is not simulated: it survives as the data directory's files do. */
 interface HostState {
   isClean: boolean
-  recoveryPoints: number[]
   readonly configs: LogConfig[]
   /** When the last process was seen alive, on the wall clock. */
   lastSeenWallMs: number | null
+  /** What owner threads of this process know of the clocks. */
+  clockLook: ClockLook | null
   opens: number
 }
 
@@ -58,10 +63,9 @@ export class Simulation {
   readonly #ends: DurableEnd[]
   readonly #journalEnds: JournalEnd[]
   readonly #admin: Admin
+  readonly decay: Decay
   broker: Broker | null = null
   #nested = 0
-  /** Slots of logs whose page cache was believed although it held pages that a failed sync had lost. */
-  readonly #believed = new Set<number>()
   #broken: Anomaly | null = null
   #isChaos = true
 
@@ -82,16 +86,19 @@ export class Simulation {
     this.models = this.places.map(({ topic }) => {
       return new PartitionModel(topic, isByAge ? { clock, isWallSteady } : null)
     })
-    this.#ends = this.places.map(place => new DurableEnd(this.disk, directoryOf(place)))
+    this.#ends = this.places.map(place => {
+      return new DurableEnd(this.disk, directoryOf(place), this.models[place.slot]!)
+    })
     this.#journalEnds = this.places.map(() => new JournalEnd(this.disk))
     const configs = this.places.map(() => plan.config)
-    this.host = { isClean: true, recoveryPoints: [], configs, opens: 0, lastSeenWallMs: null }
+    this.host = { isClean: true, configs, opens: 0, lastSeenWallMs: null, clockLook: null }
     this.producers = Array.from({ length: plan.producerCount }, (_, i) => new Producer(this, i))
     this.consumers = Array.from({ length: plan.consumerCount }, (_, i) => new Consumer(this, i))
     this.#admin = new Admin(this)
+    this.decay = new Decay(this)
     this.world.onStep = () => this.#step()
     const ends = new Map(this.places.map(place => [directoryOf(place), this.models[place.slot]]))
-    const rule = new UnlinkRule(this.disk, directory => ends.get(directory)?.written ?? 0)
+    const rule = new UnlinkRule(this.disk, directory => ends.get(directory))
     this.disk.onUnlink = path => {
       // The product may catch what is thrown here.
       this.#broken ??= rule.check(path)
@@ -110,6 +117,7 @@ export class Simulation {
     for (const producer of this.producers) producer.start()
     for (const consumer of this.consumers) consumer.start()
     this.#admin.start()
+    this.decay.start()
     await this.world.run(this.plan.steps)
     await this.#heal()
     await this.#liveness()
@@ -126,6 +134,8 @@ export class Simulation {
     emptySealedFiles()
     const { isClean } = this.host
     this.host.isClean = false
+    this.host.clockLook = null
+    if (this.decay.isJournalRotten) for (const model of this.models) model.journalRotted()
     this.broker = new Broker(this)
     if (this.broker.boot(isClean)) return
     this.world.count('starts given up')
@@ -154,14 +164,18 @@ export class Simulation {
       if (log === undefined) continue
       this.models[log.slot]?.step(log)
       this.#ends[log.slot]?.check(log)
-      this.#journalEnds[log.slot]?.check(log)
+      const { rotten } = this.models[log.slot]!
+      if (!this.decay.isJournalRotten) this.#journalEnds[log.slot]?.check(log, rotten)
     }
   }
 
   crash(kind: CrashKind): void {
     this.world.count(`crash ${kind}`)
     this.world.note(() => `world  ${kind}`)
-    if (kind === 'owner-crash' && this.broker !== null) {
+    for (const log of this.broker?.owner.logs ?? []) {
+      if (log !== undefined) this.models[log.slot]?.endedAt(log)
+    }
+    if (kind === 'owner-crash' && this.broker?.isReplayed) {
       this.disk.crashAt = Number.POSITIVE_INFINITY
       this.broker.ownerDied()
       this.#armNested()
@@ -186,6 +200,7 @@ export class Simulation {
 
   restartLater(): void {
     this.#admin.whileDown()
+    this.decay.whileDown()
     this.world.after(this.random.logRange(1, 2_000), 'start', forever, () => {
       this.#boot()
       this.#armNested()
@@ -205,7 +220,7 @@ export class Simulation {
     this.#armCrash()
   }
 
-  opened(log: PartitionLog, spec: PartitionSpec): void {
+  opened(log: PartitionLog, spec: PartitionSpec, noted: NotedBefore): void {
     const { slot } = log
     const { truncatedBytes } = log.loaded
     if (spec.recover) this.world.count('recoveries')
@@ -218,15 +233,10 @@ export class Simulation {
     const place = this.places[slot] as Place
     const directory = directoryOf(place)
     const marked = durableLogStart(this.disk, directory)
-    // Under `os`, and where an owner died over a sync that then failed, recovery takes the page cache's word.
-    const isTaken = spec.recover && !spec.copyForward
-    if (isTaken && this.disk.hasLost(directory)) this.#believed.add(slot)
-    const isBelieved = this.#believed.has(slot)
-    this.models[slot]?.believes(isBelieved)
-    this.models[slot]?.reopened(log, storedIn(this.disk, directory, log), marked)
+    const model = this.models[slot]!
+    model.reopened(log, storedIn(this.disk, directory, log, model.rotten), marked, noted)
     this.#ends[slot]?.reset()
     this.#journalEnds[slot]?.reset()
-    if (isBelieved) this.#ends[slot]?.trustAllOf(log)
   }
 
   wentOffline(log: PartitionLog): void {
@@ -241,6 +251,7 @@ export class Simulation {
 
   /** DeleteRecords was answered: its mark must be on the platter. */
   marksBelow(slot: number, offset: number): void {
+    if (this.models[slot]?.rotten.areMarksRotten === true) return
     const directory = directoryOf(this.places[slot] as Place)
     // Without a mark the log starts at its first segment.
     const durable = Math.max(
@@ -266,6 +277,7 @@ export class Simulation {
     this.world.note(() => 'world  heals')
     this.#isChaos = false
     this.#admin.stop()
+    this.decay.stop()
     this.faults.heal()
     this.disk.crashAt = Number.POSITIVE_INFINITY
     for (const producer of this.producers) producer.isQuiet = true
@@ -274,7 +286,7 @@ export class Simulation {
     // What a journal has of a log gets into it at a start only.
     if (this.broker?.isUnreplayed) this.crash('kill')
     else if (crashes.length > 0 && this.broker !== null) this.crash(this.random.pick(crashes))
-    else for (const { slot } of this.places) this.broker?.bringBack(slot)
+    else for (const { slot } of this.places) this.#healLog(slot)
     const isOnline = (slot: number): boolean => {
       // One that was full finds out with the next batch.
       const state = this.broker?.owner.logs[slot]?.state ?? 'offline'
@@ -286,6 +298,13 @@ export class Simulation {
         return `partition ${slot} is not online after all was healed`
       })
     }
+  }
+
+  /** One that fails is brought back; what could not be read too often counts as lost until the log is opened anew. */
+  #healLog(slot: number): void {
+    const log = this.broker?.owner.logs[slot]
+    if (log !== undefined && givenUpAt(log) !== null) this.broker?.closeReopen(slot)
+    else this.broker?.bringBack(slot)
   }
 
   /** Nothing is under way but what the broker does by itself. */

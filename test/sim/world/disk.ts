@@ -75,6 +75,7 @@ export class SimDisk implements Disk {
   }
 
   startSync(what: string, finish: () => void, done: Done): void {
+    if (this.crashed) throw new CrashError('crashed')
     const { life } = this.#world
     const end = (): Error | null => {
       this.syncsInFlight--
@@ -129,14 +130,6 @@ export class SimDisk implements Disk {
         lostPages.delete(node)
       }
     }
-  }
-
-  /** Whether a file of the directory has pages that only programs see, and no later sync writes. */
-  hasLost(directory: string): boolean {
-    for (const { path, node } of this.files()) {
-      if (lostPages.has(node) && path.startsWith(`${directory}/`)) return true
-    }
-    return false
   }
 
   /** After a failed sync the page cache may be dropped: programs see what the platter has. Returns of which files. */
@@ -199,6 +192,29 @@ export class SimDisk implements Disk {
     if (!directory.names.has(name)) throw coded('ENOENT', path)
     this.onUnlink(path)
     directory.change([name, null])
+  }
+
+  startUnlink(paths: readonly string[], done: Done): void {
+    const [path, ...others] = paths
+    if (path === undefined) {
+      this.#world.after(0, 'unlink nothing', this.#world.life, () => done(null))
+      return
+    }
+    const finish = (): void => {
+      if (this.exists(path)) this.unlink(path)
+    }
+    this.startSync(`of ${shortPath(path)}, unlink`, finish, error => {
+      if (error !== null || others.length === 0) done(error)
+      else this.startUnlink(others, done)
+    })
+  }
+
+  startRemoveTree(path: string, done: Done): void {
+    this.startSync(`of ${shortPath(path)}, remove`, () => this.removeTree(path), done)
+  }
+
+  startTouchFile(path: string, _bytes: number, done: () => void): void {
+    this.startSync(`of ${shortPath(path)}, touch`, () => {}, done)
   }
 
   removeTree(path: string): void {

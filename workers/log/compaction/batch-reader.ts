@@ -19,7 +19,8 @@ import {
 import { codedError, readFully } from '../files.ts'
 import type { SwapRange } from '../swap.ts'
 
-const CHUNK_BYTES = 1024 * 1024
+/** Also what is worked on between two looks at the pace: a few milliseconds. */
+const CHUNK_BYTES = 256 * 1024
 /** Far above what the broker takes (max.message.bytes is bounded by the size of a request). */
 const BATCH_BYTES_MAX = 128 * 1024 * 1024
 

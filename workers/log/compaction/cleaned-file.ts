@@ -8,7 +8,9 @@ import { codedError, syncFile, unlinkIfThere, writeFully } from '../files.ts'
 import { SegmentIndexes } from '../segment-indexes.ts'
 import { cleanedPath, type SwapRange } from '../swap.ts'
 
-const CHUNK_BYTES = 1024 * 1024
+const CHUNK_BYTES = 256 * 1024
+/** Written between two syncs: the flushes of producers wait behind what is under way to the disk. */
+const SYNC_BYTES = 2 * 1024 * 1024
 /** Positions in an index are signed 32-bit numbers. */
 const POSITION_MAX = 2 ** 31 - 1
 
@@ -37,6 +39,7 @@ export class CleanedFile {
   readonly #pending = Buffer.allocUnsafeSlow(CHUNK_BYTES)
   #pendingBytes = 0
   #position = 0
+  #unsyncedBytes = 0
 
   /** Throws EEXIST when the file is there: somebody else is at work on the same range. */
   constructor(
@@ -86,6 +89,11 @@ export class CleanedFile {
     if (bytes.length === 0) return
     writeFully(this.#file, bytes, this.#position)
     this.#position += bytes.length
+    this.#unsyncedBytes += bytes.length
+    if (this.#unsyncedBytes >= SYNC_BYTES) {
+      this.#file.sync()
+      this.#unsyncedBytes = 0
+    }
     this.#pace(bytes.length)
   }
 
