@@ -2,9 +2,11 @@
  * Compiled codecs against readers written by hand, the gate of STYLE.md section 5: compiled must take at most 1.3 times
  * as long. Run: node bench/codec.bench.ts [seconds per case]. Frames lie in shared memory, as in the broker.
  */
+
 import { Bench } from 'tinybench'
 import { Reader, Writer } from '../src/protocol/bytes.ts'
 import { codec } from '../src/protocol/compile.ts'
+import { fetchRequestFor, fetchTopic } from '../src/protocol/fetch-request.ts'
 import { Fetch } from '../src/protocol/messages/fetch.ts'
 import { Produce } from '../src/protocol/messages/produce.ts'
 import { encodeBatch } from '../src/protocol/record-batch.ts'
@@ -42,29 +44,14 @@ function produceRequest(topics: number, partitions: number): RequestOf<typeof Pr
 }
 
 function fetchRequest(topics: number, partitions: number): RequestOf<typeof Fetch> {
-  return {
-    clusterId: null,
-    replicaId: -1,
-    maxWaitMs: 500,
-    minBytes: 1,
-    maxBytes: 52_428_800,
-    isolationLevel: 0,
-    sessionId: 0,
-    sessionEpoch: -1,
-    topics: Array.from({ length: topics }, (_, i) => ({
-      topic: `orders-${i}`,
-      partitions: Array.from({ length: partitions }, (_, partition) => ({
-        partition,
-        currentLeaderEpoch: 0,
-        fetchOffset: 1000 + partition,
-        lastFetchedEpoch: -1,
-        logStartOffset: -1,
-        partitionMaxBytes: 1_048_576,
-      })),
-    })),
-    forgottenTopicsData: [],
-    rackId: '',
-  }
+  const wishes = Array.from({ length: partitions }, (_, partition) => ({
+    partition,
+    fetchOffset: 1000 + partition,
+    maxBytes: 1_048_576,
+    currentLeaderEpoch: 0,
+  }))
+  const all = Array.from({ length: topics }, (_, i) => fetchTopic(`orders-${i}`, wishes))
+  return fetchRequestFor({ maxWaitMs: 500, minBytes: 1, maxBytes: 52_428_800 }, all)
 }
 
 const produceResponse: ResponseOf<typeof Produce> = {

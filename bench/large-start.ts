@@ -6,12 +6,14 @@
  *
  * The page cache stays warm: what a start reads shows as bytes, for disks that are slower.
  */
+
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { encodeBatch } from '../src/protocol/encode-batch.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
+import { fetchRequestFor, fetchTopic } from '../src/protocol/fetch-request.ts'
 import { CreateTopics } from '../src/protocol/messages/create-topics.ts'
 import { Fetch } from '../src/protocol/messages/fetch.ts'
 import { Produce } from '../src/protocol/messages/produce.ts'
@@ -228,31 +230,15 @@ async function readEverywhere(
   const startMs = performance.now()
   for (let first = 0; first < partitionCount; first += partitionsPerRequest) {
     const partitions = indexes(first, Math.min(first + partitionsPerRequest, partitionCount))
-    const answer = await requestOnce(server, Fetch, 11, {
-      clusterId: null,
-      replicaId: -1,
-      maxWaitMs: 0,
-      minBytes: 1,
-      maxBytes: 2 ** 30,
-      isolationLevel: 0,
-      sessionId: 0,
-      sessionEpoch: -1,
-      topics: [
-        {
-          topic,
-          partitions: partitions.map(partition => ({
-            partition,
-            currentLeaderEpoch: -1,
-            fetchOffset: Math.floor(endOffset / 2),
-            lastFetchedEpoch: -1,
-            logStartOffset: -1,
-            partitionMaxBytes: 2 * batchBytes,
-          })),
-        },
-      ],
-      forgottenTopicsData: [],
-      rackId: '',
-    })
+    const fetchOffset = Math.floor(endOffset / 2)
+    const wishes = partitions.map(partition => ({
+      partition,
+      fetchOffset,
+      maxBytes: 2 * batchBytes,
+    }))
+    const terms = { maxWaitMs: 0, minBytes: 1, maxBytes: 2 ** 30 }
+    const request = fetchRequestFor(terms, [fetchTopic(topic, wishes)])
+    const answer = await requestOnce(server, Fetch, 11, request)
     for (const { errorCode, partitionIndex } of answer.responses[0]!.partitions) {
       expectNone(`reading partition ${partitionIndex}`, errorCode)
     }

@@ -3,9 +3,11 @@
  * from the start of every partition; at the end it starts over, so the log stays in the page cache. Records are
  * counted by batch headers, offsets must continue, CRCs are checked when asked.
  */
+
 import { createConnection, type Socket } from 'node:net'
 import { crc32c } from '../src/protocol/crc32c.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
+import { fetchRequestFor, fetchTopic } from '../src/protocol/fetch-request.ts'
 import { Fetch } from '../src/protocol/messages/fetch.ts'
 import {
   BATCH_HEADER_BYTES,
@@ -96,28 +98,15 @@ export class ConsumeLoad {
 
   #fetch(): void {
     const { topic, maxBytes, partitionMaxBytes } = this.#settings
-    const partitions = this.#offsets.map((fetchOffset, partition) => ({
+    const wishes = this.#offsets.map((fetchOffset, partition) => ({
       partition,
-      currentLeaderEpoch: -1,
       fetchOffset,
-      lastFetchedEpoch: -1,
-      logStartOffset: -1,
-      partitionMaxBytes,
+      maxBytes: partitionMaxBytes,
     }))
     this.#correlationId++
-    const request = encodeRequest(Fetch, fetchVersion, this.#correlationId, {
-      clusterId: null,
-      replicaId: -1,
-      maxWaitMs: 500,
-      minBytes: 1,
-      maxBytes,
-      isolationLevel: 0,
-      sessionId: 0,
-      sessionEpoch: -1,
-      topics: [{ topic, partitions }],
-      forgottenTopicsData: [],
-      rackId: '',
-    })
+    const terms = { maxWaitMs: 500, minBytes: 1, maxBytes }
+    const wanted = fetchRequestFor(terms, [fetchTopic(topic, wishes)])
+    const request = encodeRequest(Fetch, fetchVersion, this.#correlationId, wanted)
     this.#socket!.write(request)
   }
 

@@ -26,6 +26,7 @@ const SECTIONS: readonly (readonly [Section, string, string])[] = [
     'Topics and their defaults',
     'Broker-wide defaults; a topic overrides them with its own configs.',
   ],
+  ['groups', 'Consumer groups', 'Members, and the offsets that groups commit.'],
   ['operation', 'Operation', 'How the broker talks to its operator.'],
 ]
 

@@ -6,34 +6,31 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { AdminService } from './admin/admin-service.ts'
+import { LogDirectory } from './admin/log-directory.ts'
 import { apiRows } from './apis/index.ts'
+import type { ThreadedBroker } from './broker-thread/threaded-broker.ts'
 import { systemClock } from './clock.ts'
 import { type BrokerConfig, loadConfig } from './config/config.ts'
 import { type Adopt, DataDirectory } from './data-directory.ts'
-import {
-  DescriptorBudget,
-  descriptorLimit,
-  openDescriptors,
-  sealedFilesPerOwner,
-} from './descriptors.ts'
-import { Dispatcher } from './dispatcher.ts'
+import { DescriptorBudget, descriptorLimit, openDescriptors } from './descriptors.ts'
+import type { Dispatcher } from './dispatcher.ts'
+import { FetchSessions } from './fetching/fetch-session.ts'
+import { type GroupsPart, startGroups } from './groups-part.ts'
 import type { HttpListener } from './http/server.ts'
 import { startHttpPart } from './http-part.ts'
 import { createLogger, type Logger } from './log.ts'
-import { Metric, ThreadMetrics } from './metrics.ts'
+import { Metric } from './metrics.ts'
 import { ApiTable } from './net/api-table.ts'
 import { probeDirectRead, type ReadPath } from './net/arena-socket.ts'
 import { bindPort } from './net/bind-port.ts'
 import { Listener } from './net/kafka-listener.ts'
-import { OffsetTable } from './partitions/offset-table.ts'
 import type { OwnerThreadOptions } from './partitions/owner.ts'
-import { OwnerTasks } from './partitions/owner-tasks.ts'
-import { ThreadedPartitionHost } from './partitions/partition-host.ts'
-import { RecoveryCheckpoint } from './partitions/recovery-checkpoint.ts'
-import { type Progress, RecoveryScans } from './partitions/recovery-scans.ts'
+import type { ThreadedPartitionHost } from './partitions/partition-host.ts'
+import type { Progress } from './partitions/recovery-scans.ts'
 import { Watchdog } from './partitions/watchdog.ts'
 import type { Services } from './services.ts'
-import { TaskPool } from './task-pool.ts'
+import type { TaskPool } from './task-pool.ts'
+import { startThreads, type Threads } from './threads-part.ts'
 import { ProducerIds } from './topics/producer-ids.ts'
 import { TopicRegistry } from './topics/topic-registry.ts'
 import { FileTopicStore } from './topics/topic-store.ts'
@@ -57,6 +54,22 @@ export interface BrokerOptions {
   /** Default `warn`. */
   readonly logLevel?: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent'
   readonly onProgress?: (progress: Progress) => void
+  /** True: the broker gets a thread of its own, so that a busy program does not stall it. */
+  readonly thread?: boolean
+}
+
+/** A broker in this process, on whatever thread. */
+export interface RunningBroker extends AsyncDisposable {
+  /** `host:port` for `bootstrap.servers`. */
+  readonly bootstrap: string
+  /** Base URL of the HTTP listener; null when there is none. */
+  readonly httpUrl: string | null
+  readonly dataDirectory: string
+  /** Owner threads. */
+  readonly workers: number
+  readonly startedInMs: number
+  /** Stops accepting, answers what is under way, flushes and closes every log, marks the directory clean. */
+  close(): Promise<void>
 }
 
 /** @internal what only the process entry and tests give */
@@ -80,13 +93,10 @@ export interface BrokerHooks {
 }
 
 /** A running broker. `await using broker = await startBroker()` closes it at the end of the block. */
-export class Broker {
-  /** `host:port` for `bootstrap.servers`. */
+export class Broker implements RunningBroker {
   readonly bootstrap: string
-  /** Base URL of the HTTP listener; null when there is none. */
   readonly httpUrl: string | null
   readonly dataDirectory: string
-  /** Owner threads. */
   readonly workers: number
   readonly startedInMs: number
   readonly #parts: Parts
@@ -103,7 +113,6 @@ export class Broker {
     this.#parts = parts
   }
 
-  /** Stops accepting, answers what is under way, flushes and closes every log, marks the directory clean. */
   close(): Promise<void> {
     this.#closing ??= closeParts(this.#parts)
     return this.#closing
@@ -134,6 +143,7 @@ export interface Parts {
   readonly host: ThreadedPartitionHost
   readonly tasks: TaskPool
   readonly services: Services
+  readonly groupsPart: GroupsPart
   readonly listener: Listener
   readonly descriptors: DescriptorBudget
   readonly timers: NodeJS.Timeout[]
@@ -143,10 +153,19 @@ export interface Parts {
 }
 
 /**
- * Starts a broker in this process.
+ * Starts a broker in this process: on this thread, or with `thread` on one of its own.
  * @throws an Error whose message names the culprit and the cure: bad setting, port in use, directory locked, ...
  */
-export async function startBroker(options: BrokerOptions = {}): Promise<Broker> {
+export function startBroker(
+  options: BrokerOptions & { readonly thread: true },
+): Promise<ThreadedBroker>
+export function startBroker(options?: BrokerOptions & { readonly thread?: false }): Promise<Broker>
+export function startBroker(options?: BrokerOptions): Promise<RunningBroker>
+export async function startBroker(options: BrokerOptions = {}): Promise<RunningBroker> {
+  if (options.thread === true) {
+    const { startThreadedBroker } = await import('./broker-thread/threaded-broker.ts')
+    return startThreadedBroker(options)
+  }
   const temporaryDirectory =
     options.dataDirectory === undefined ? await mkdtemp(join(tmpdir(), 'odradek-')) : undefined
   const config = loadConfig({
@@ -199,71 +218,14 @@ export async function startBrokerWith(
   }
 }
 
-interface Threads {
-  readonly dispatcher: Dispatcher
-  readonly host: ThreadedPartitionHost
-  readonly tasks: TaskPool
-  readonly metrics: ThreadMetrics
-  readonly metricsMemory: SharedArrayBuffer
-}
-
-/** Shared memory, the dispatcher and the owner threads; nothing is opened yet. */
-function startThreads(
-  config: BrokerConfig,
-  hooks: BrokerHooks,
-  log: Logger,
-  dataDirectory: string,
-): Threads {
-  const metricsMemory = new SharedArrayBuffer(ThreadMetrics.bytesFor(config.workers + 1))
-  const metrics = new ThreadMetrics(metricsMemory, 0)
-  const offsetTable = new SharedArrayBuffer(OffsetTable.bytesFor(config.partitionsMax, 1))
-  const offsets = new OffsetTable(offsetTable, config.partitionsMax, 1)
-  const dispatcher = new Dispatcher({
-    index: 0,
-    requestArenaBytes: config.requestArenaBytes,
-    responseArenaBytes: config.responseArenaBytes,
-    offsets,
-    metrics,
-    clock: systemClock,
-  })
-  const tasks = new TaskPool()
-  const host = new ThreadedPartitionHost({
-    dataDirectory,
-    ownerCount: config.workers,
-    memory: {
-      requestArena: dispatcher.requests.sab,
-      responseArena: dispatcher.responses.arena.sab,
-      dispatcherDoorbells: dispatcher.doorbells,
-      dispatcherIndex: 0,
-      offsetTable,
-      partitionsMax: config.partitionsMax,
-      metrics: metricsMemory,
-      settings: { ...config.housekeeping, dataDirectory },
-      sealedFilesMax: sealedFilesPerOwner(descriptorLimit(), config.workers),
-    },
-    dispatcher,
-    metrics,
-    clock: systemClock,
-    log,
-    tasks: new OwnerTasks(tasks),
-    scans: new RecoveryScans(tasks, progress => hooks.onProgress?.(progress)),
-    checkpoint: new RecoveryCheckpoint(dataDirectory),
-    ownerThreads: hooks.ownerThreads,
-    retryMs: hooks.retryMs,
-  })
-  dispatcher.start()
-  return { dispatcher, host, tasks, metrics, metricsMemory }
-}
-
-/** Opens all logs and then the Kafka port. */
-async function assemble(
+/** Opens all logs, reads the groups, and makes what requests are served with. */
+async function openServices(
   config: BrokerConfig,
   hooks: BrokerHooks,
   log: Logger,
   directory: DataDirectory,
   threads: Threads,
-  readPath: ReadPath,
-): Promise<Parts> {
+): Promise<{ services: Services; groupsPart: GroupsPart }> {
   const { dispatcher, host, tasks, metrics } = threads
   const warn = (message: string): void => log.warn(message)
   const topics = new TopicRegistry()
@@ -280,26 +242,52 @@ async function assemble(
   await host.prepare(await directory.takeCleanMark())
   await admin.start()
   host.opened()
+  const groupsPart = await startGroups({
+    config,
+    dispatcher,
+    topics,
+    admin,
+    log,
+    metrics,
+    onProgress: progress => hooks.onProgress?.(progress),
+  })
+  const services: Services = {
+    config,
+    clusterId: directory.clusterId,
+    nodeId: directory.brokerId,
+    advertised: { ...(config.advertised ?? config.kafka) },
+    topics,
+    admin,
+    logDirectory: new LogDirectory(directory.path, host.owners),
+    producerIds,
+    fetchSessions: new FetchSessions(systemClock, config.fetchSessionsMax),
+    groups: groupsPart.groups,
+    committed: groupsPart.committed,
+    offsets: dispatcher.offsets,
+    metrics,
+    dispatcher,
+    tasks,
+  }
+  return { services, groupsPart }
+}
+
+/** Opens all logs and then the Kafka port. */
+async function assemble(
+  config: BrokerConfig,
+  hooks: BrokerHooks,
+  log: Logger,
+  directory: DataDirectory,
+  threads: Threads,
+  readPath: ReadPath,
+): Promise<Parts> {
+  const { dispatcher, host, tasks, metrics } = threads
+  const { services, groupsPart } = await openServices(config, hooks, log, directory, threads)
   const descriptors = new DescriptorBudget({
     limit: descriptorLimit(),
     open: openDescriptors(),
     owners: config.workers,
     partitions: host.partitionCount,
   })
-  const advertised = { ...(config.advertised ?? config.kafka) }
-  const services: Services = {
-    config,
-    clusterId: directory.clusterId,
-    nodeId: directory.brokerId,
-    advertised,
-    topics,
-    admin,
-    producerIds,
-    offsets: dispatcher.offsets,
-    metrics,
-    dispatcher,
-    tasks,
-  }
   const parts: { -readonly [K in keyof Parts]: Parts[K] } = {
     config,
     hooks,
@@ -309,6 +297,7 @@ async function assemble(
     host,
     tasks,
     services,
+    groupsPart,
     listener: null as unknown as Listener,
     descriptors,
     timers: [],
@@ -319,7 +308,11 @@ async function assemble(
   parts.listener = makeListener(parts, readPath)
   const port = await bindPort('kafka', () =>
     parts.listener.listen(config.kafka.host, config.kafka.port),
-  )
+  ).catch(async error => {
+    await groupsPart.close()
+    throw error
+  })
+  const advertised: { port: number } = services.advertised
   if (advertised.port === 0) advertised.port = port
   startTimers(parts)
   const watchdogMs = hooks.watchdogMs
@@ -377,12 +370,14 @@ function startTimers(parts: Parts): void {
 }
 
 async function closeParts(parts: Parts): Promise<void> {
-  const { directory, dispatcher, hooks, host, listener, tasks, timers } = parts
+  const { directory, dispatcher, groupsPart, hooks, host, listener, tasks, timers } = parts
   parts.serving = false
   for (const timer of timers) clearInterval(timer)
   parts.watchdog.stop()
   await parts.http?.close()
+  groupsPart.stopServing()
   await listener.close(drainMs)
+  await groupsPart.close()
   await host.saveCheckpoint().catch(() => {})
   const clean = await host.close()
   dispatcher.close()

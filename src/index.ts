@@ -4,7 +4,8 @@
  *     await using broker = await startBroker()
  *     const producer = new Producer({ bootstrap: broker.bootstrap })
  */
-export { type Broker, type BrokerOptions, startBroker } from './broker.ts'
+export { type Broker, type BrokerOptions, type RunningBroker, startBroker } from './broker.ts'
+export type { ThreadedBroker } from './broker-thread/threaded-broker.ts'
 export {
   Admin,
   type NewTopic,

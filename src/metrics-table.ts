@@ -206,6 +206,27 @@ export const metricRows = {
     help: 'HTTP requests answered, by class of status',
     label: { name: 'status', values: ['2xx', '3xx', '4xx', '5xx'] },
   },
+  // Consumer groups
+  groups: {
+    name: 'groups',
+    type: 'gauge',
+    help: 'Consumer groups, those that only commit offsets included',
+  },
+  committedOffsets: {
+    name: 'committed_offsets',
+    type: 'gauge',
+    help: 'Offsets that groups have committed and that are kept',
+  },
+  offsetsCommitted: {
+    name: 'offsets_committed_total',
+    type: 'counter',
+    help: 'Changes of committed offsets made durable, deletions included',
+  },
+  offsetCommitErrors: {
+    name: 'offset_commit_errors_total',
+    type: 'counter',
+    help: 'Changes of committed offsets that could not be made durable in time',
+  },
   // Owners
   appends: { name: 'appends_total', type: 'counter', help: 'Batches appended by owner threads' },
   appendErrors: {

@@ -33,6 +33,9 @@ export function refreshGauges(
   metrics.set(Metric.requestsInFlight, listener.requestsInFlight)
   metrics.set(Metric.heapUsedBytes, getHeapStatistics().used_heap_size)
   metrics.set(Metric.busySeconds, performance.eventLoopUtilization().active / 1000)
+  const { groups, committed } = services
+  metrics.set(Metric.groups, new Set([...groups.ids(), ...committed.groupIds()]).size)
+  metrics.set(Metric.committedOffsets, committed.count)
   metrics.set(Metric.purgatorySize, dispatcher.purgatory.fetchCount)
   const arenas = { request: dispatcher.requests, response: dispatcher.responses.arena }
   for (const [name, arena] of Object.entries(arenas)) {

@@ -1,7 +1,11 @@
 /** Everything a request handler or an HTTP route may use. Built once by broker.ts; dispatcher thread. Types only. */
 import type { AdminService } from './admin/admin-service.ts'
+import type { LogDirectory } from './admin/log-directory.ts'
 import type { BrokerConfig } from './config/config.ts'
 import type { Dispatcher } from './dispatcher.ts'
+import type { FetchSessions } from './fetching/fetch-session.ts'
+import type { CommittedOffsets } from './groups/committed-offsets.ts'
+import type { GroupCoordinator } from './groups/coordinator.ts'
 import type { ThreadMetrics } from './metrics.ts'
 import type { OffsetTable } from './partitions/offset-table.ts'
 import type { TaskPool } from './task-pool.ts'
@@ -16,7 +20,11 @@ export interface Services {
   readonly advertised: { readonly host: string; readonly port: number }
   readonly topics: TopicRegistry
   readonly admin: AdminService
+  readonly logDirectory: LogDirectory
   readonly producerIds: ProducerIds
+  readonly fetchSessions: FetchSessions
+  readonly groups: GroupCoordinator
+  readonly committed: CommittedOffsets
   readonly offsets: OffsetTable
   readonly metrics: ThreadMetrics
   readonly dispatcher: Dispatcher

@@ -190,8 +190,9 @@ describe('imports', () => {
   test('every product file is reached from an entry', () => {
     const entries = [...files.keys()].filter(
       path =>
-        /^(src\/(main|index|broker)\.ts|workers\/partition-owner\.ts)$/.test(path) ||
-        /^(workers\/tasks|src\/protocol\/messages|bench|config)\//.test(path),
+        /^(src\/(main|index|broker|broker-thread\/broker-thread)\.ts|workers\/partition-owner\.ts)$/.test(
+          path,
+        ) || /^(workers\/tasks|src\/protocol\/messages|bench|config)\//.test(path),
     )
     const live = reachable(files, entries)
     const dead = product

@@ -60,6 +60,8 @@ export class AdminService {
   readonly #topics: TopicRegistry
   readonly #host: PartitionHost
   readonly #catalog: TopicCatalog
+  /** Told when a topic is gone for good; a crash before that is made up for at the next start. */
+  onDeleted: (name: string) => void = () => {}
   /** Last operation on each name that is being changed: one at a time per topic. */
   readonly #turns = new Map<string, Promise<unknown>>()
 
@@ -140,12 +142,25 @@ export class AdminService {
     })
   }
 
+  /** A topic of the broker's own, created when it does not exist. Rejects as createTopic does. */
+  ensureInternalTopic(
+    name: string,
+    partitions: number,
+    configs: CreateTopic['configs'],
+  ): Promise<Topic> {
+    return this.#inTurn(name, async () => {
+      const request = { name, partitions, replicationFactor: 1, configs }
+      return this.#topics.get(name) ?? (await this.#create(planTopic(request, this.#planContext())))
+    })
+  }
+
   /**
    * Deletes a topic and its files. Rejects with UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, TOPIC_DELETION_DISABLED,
-   * KAFKA_STORAGE_ERROR.
+   * INVALID_TOPIC_EXCEPTION (a topic of the broker), KAFKA_STORAGE_ERROR.
    */
   async deleteTopic(ref: TopicRef): Promise<{ name: string; id: string }> {
     const { name } = this.#find(ref)
+    refuseInternal(name, 'deleted')
     if (!this.#config.deleteTopics)
       throw new KafkaError(
         Errors.TOPIC_DELETION_DISABLED,
@@ -161,6 +176,7 @@ export class AdminService {
         this.#topics.add(topic)
         throw storageError(`Topic ${name} was not deleted`, error)
       })
+      this.onDeleted(name)
       await this.#host.delete(topic.partitions).catch(error => {
         throw storageError(`Files of topic ${name} stay until the next start`, error)
       })
@@ -173,11 +189,12 @@ export class AdminService {
 
   /**
    * Grows a topic to `count` partitions. Rejects with UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS,
-   * INVALID_REPLICA_ASSIGNMENT, POLICY_VIOLATION, KAFKA_STORAGE_ERROR.
+   * INVALID_REPLICA_ASSIGNMENT, INVALID_TOPIC_EXCEPTION (a topic of the broker), POLICY_VIOLATION, KAFKA_STORAGE_ERROR.
    */
   createPartitions(growth: Growth): Promise<void> {
     return this.#inTurn(growth.name, async () => {
       const topic = this.#find({ name: growth.name })
+      refuseInternal(growth.name, 'extended')
       const present = topic.partitions.length
       planGrowth(growth, present, this.#planContext())
       if (growth.validateOnly === true) return
@@ -347,6 +364,14 @@ export class AdminService {
     turn.then(done, done)
     return turn
   }
+}
+
+function refuseInternal(name: string, what: string): void {
+  if (!isInternalTopic(name)) return
+  throw new KafkaError(
+    Errors.INVALID_TOPIC_EXCEPTION,
+    `Topic ${name} is the broker's own, it cannot be ${what}`,
+  )
 }
 
 /** A new topic whose logs cannot be made is no topic: the disk is full or read-only, no descriptors are left. */

@@ -14,9 +14,10 @@ import { ConfigError } from '../config/sources.ts'
 import { checkTogether, checkTopicConfigs } from '../config/topic-configs.ts'
 import { FLUSHED_ENDS_FILE } from '../contracts/flushed-ends.ts'
 import { encodeMarks, LOG_MARKS_FILE } from '../contracts/log-marks.ts'
+import { offsetsTopicConfigs } from '../groups/offsets-topic.ts'
 import { ProducerIds } from '../topics/producer-ids.ts'
 import { syncDirectory } from '../topics/sync-directory.ts'
-import { partitionDirectoryName } from '../topics/topic-names.ts'
+import { CONSUMER_OFFSETS, partitionDirectoryName } from '../topics/topic-names.ts'
 import { FileTopicStore, type TopicRecord } from '../topics/topic-store.ts'
 import { newUuid } from '../topics/uuid.ts'
 import type { AdoptConfigs } from './adopt-configs.ts'
@@ -52,7 +53,7 @@ export async function adoptDirectory(directory: string, adoption: Adoption): Pro
 
 /** What the topic store shall hold. */
 function planTopics({ topics }: KafkaDirectory, { configs, config }: Adoption): TopicRecord[] {
-  const missing = [...topics.keys()].filter(name => !configs.has(name))
+  const missing = [...topics.keys()].filter(name => !configs.has(name) && name !== CONSUMER_OFFSETS)
   if (missing.length > 0)
     throw new ConfigError(
       `--adopt: the file lacks ${topicList(missing)}, Kafka's directory does not tell their configs: ` +
@@ -94,7 +95,8 @@ function planTopic(
         'move those of a deleted topic elsewhere',
     )
   try {
-    const checked = checkTopicConfigs(configs.get(name) ?? [])
+    const own = name === CONSUMER_OFFSETS ? offsetsTopicConfigs(config) : []
+    const checked = checkTopicConfigs(configs.get(name) ?? own)
     checkTogether(checked, config.topicDefaults)
     const [id = newUuid()] = known
     return { name, id, partitions: ids.size, configs: [...checked], state: 'live' }
@@ -151,8 +153,11 @@ function notesOn({ leftAlone, withAborted }: KafkaDirectory, records: TopicRecor
   ]
   if (leftAlone.length > 0)
     notes.push(
-      `left as they are, for Kafka's own use or being deleted by it: ${nameList(leftAlone)}; ` +
-        'committed offsets of consumer groups are not taken over',
+      `left as they are, for Kafka's own use or being deleted by it: ${nameList(leftAlone)}`,
+    )
+  if (leftAlone.some(name => name.startsWith(`${CONSUMER_OFFSETS}-`)))
+    notes.push(
+      `committed offsets of consumer groups are not taken over: partitions of ${CONSUMER_OFFSETS} are missing`,
     )
   if (withAborted.length > 0)
     notes.push(

@@ -10,7 +10,7 @@
 import type { Dirent } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { topicNameError } from '../topics/topic-names.ts'
+import { CONSUMER_OFFSETS, partitionDirectoryName, topicNameError } from '../topics/topic-names.ts'
 
 export interface FoundTopic {
   readonly name: string
@@ -32,7 +32,6 @@ export interface KafkaDirectory {
 /** Topics by which Kafka does its own work: what is in them means nothing to another broker. */
 const KAFKA_TOPICS: ReadonlySet<string> = new Set([
   '__cluster_metadata',
-  '__consumer_offsets',
   '__transaction_state',
   '__share_group_state',
   '__remote_log_metadata',
@@ -61,7 +60,17 @@ export async function readKafkaDirectory(path: string): Promise<KafkaDirectory> 
     topic.ids.set(Number(index), await readTopicId(join(path, name)))
     if (await hasAborted(join(path, name))) found.withAborted.push(name)
   }
+  leaveCutOffsets(found)
   return found
+}
+
+/** Groups are found by their partition's number among all: a part of the partitions is of no use. */
+function leaveCutOffsets({ topics, leftAlone }: KafkaDirectory): void {
+  const indexes = topics.get(CONSUMER_OFFSETS)?.ids.keys() ?? []
+  const sorted = [...indexes].sort((a, b) => a - b)
+  if (sorted.every((index, at) => index === at)) return
+  topics.delete(CONSUMER_OFFSETS)
+  for (const index of sorted) leftAlone.push(partitionDirectoryName(CONSUMER_OFFSETS, index))
 }
 
 const isDirectory = (entry: Dirent): boolean => entry.isDirectory()

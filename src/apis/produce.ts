@@ -194,6 +194,7 @@ class ProduceOperation {
     if (refusal !== Errors.NONE) row.fail(refusal, services)
     else if (topic === undefined || partition === undefined)
       row.fail(Errors.UNKNOWN_TOPIC_OR_PARTITION, services)
+    else if (topic.log.isInternal) row.fail(Errors.INVALID_TOPIC_EXCEPTION, services)
     else if (partition.state !== 'online') row.fail(unavailableCode(partition), services)
     else if (records === null || records.length === 0) row.fail(Errors.INVALID_RECORD, services)
     else {

@@ -7,15 +7,20 @@
  * The next fetch is on its way while the reader works on the last one. Errors that may pass are tried again for as long
  * as the stream is open, with new metadata; the others end it.
  */
+
 import { Errors, KafkaError } from '../protocol/errors.ts'
+import { type FetchRequest, fetchRequestFor, fetchTopic } from '../protocol/fetch-request.ts'
 import { Fetch } from '../protocol/messages/fetch.ts'
-import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
+import type { ResponseOf } from '../protocol/schema.ts'
 import { type Cluster, canRetry, isUnknownTopic, sleep, topicError } from './cluster.ts'
 import type { Connection } from './connection.ts'
 import { earliestTimestamp, latestTimestamp, listOffsets } from './list-offsets.ts'
 import type { MessageStream } from './message-stream.ts'
 import type { PartitionReader } from './partition-reader.ts'
 import { nextOffsetAfter } from './record-cursor.ts'
+
+/** Later versions name topics by their id (KIP-516), which a stream does not know. */
+const lastByName = 12
 
 export interface FetcherOptions {
   readonly maxWaitMs: number
@@ -107,7 +112,9 @@ export class Fetcher {
         if (this.#stream.isClosed) return
       }
       const timeoutMs = this.#options.maxWaitMs + this.#options.requestTimeoutMs
-      const answer = await loop.connection.request(Fetch, this.#request(due), { timeoutMs })
+      const version = Math.min(loop.connection.versionOf(Fetch), lastByName)
+      const options = { timeoutMs, version }
+      const answer = await loop.connection.request(Fetch, this.#request(due), options)
       await this.#take(due, answer)
     } catch (error) {
       if (this.#stream.isClosed) return
@@ -116,33 +123,13 @@ export class Fetcher {
     }
   }
 
-  #request(readers: readonly PartitionReader[]): RequestOf<typeof Fetch> {
-    const { maxWaitMs, minBytes, maxBytes } = this.#options
-    return {
-      clusterId: null,
-      replicaId: -1,
-      maxWaitMs,
-      minBytes,
+  #request(readers: readonly PartitionReader[]): FetchRequest {
+    const wishes = readers.map(({ index, fetchOffset, maxBytes }) => ({
+      partition: index,
+      fetchOffset,
       maxBytes,
-      isolationLevel: 0,
-      sessionId: 0,
-      sessionEpoch: -1,
-      topics: [
-        {
-          topic: this.#stream.topic,
-          partitions: readers.map(reader => ({
-            partition: reader.index,
-            currentLeaderEpoch: -1,
-            fetchOffset: reader.fetchOffset,
-            lastFetchedEpoch: -1,
-            logStartOffset: -1,
-            partitionMaxBytes: reader.maxBytes,
-          })),
-        },
-      ],
-      forgottenTopicsData: [],
-      rackId: '',
-    }
+    }))
+    return fetchRequestFor(this.#options, [fetchTopic(this.#stream.topic, wishes)])
   }
 
   async #take(readers: readonly PartitionReader[], answer: ResponseOf<typeof Fetch>) {

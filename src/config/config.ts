@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { OwnerSettings } from '../contracts/owner-boot.ts'
+import { type GroupConfig, groupConfig } from './group-settings.ts'
 import {
   type Endpoint,
   expectation,
@@ -47,6 +48,8 @@ export interface BrokerConfig {
   readonly responseArenaBytes: number
   readonly socketRequestBytesMax: number
   readonly fetchBytesMax: number
+  /** 0: none. */
+  readonly fetchSessionsMax: number
   readonly connectionsMax: number
   readonly connectionsIdleMs: number
   readonly connectionRequestsMax: number
@@ -56,6 +59,7 @@ export interface BrokerConfig {
   readonly autoCreateTopics: boolean
   readonly deleteTopics: boolean
   readonly numPartitions: number
+  readonly groups: GroupConfig
   readonly logLevel: LogLevel
   /** What owner threads do by themselves; the data directory is filled in once it is opened. */
   readonly housekeeping: Omit<OwnerSettings, 'dataDirectory'>
@@ -119,6 +123,7 @@ function assemble(
     responseArenaBytes: number('response.arena.bytes'),
     socketRequestBytesMax: number('socket.request.max.bytes'),
     fetchBytesMax: number('fetch.max.bytes'),
+    fetchSessionsMax: number('max.incremental.fetch.session.cache.slots'),
     connectionsMax: number('max.connections'),
     connectionsIdleMs: number('connections.max.idle.ms'),
     connectionRequestsMax: number('connection.requests.max'),
@@ -128,6 +133,7 @@ function assemble(
     autoCreateTopics: flag('auto.create.topics.enable'),
     deleteTopics: flag('delete.topic.enable'),
     numPartitions: number('num.partitions'),
+    groups: groupConfig(values),
     logLevel: values.get('log.level') as LogLevel,
     housekeeping: {
       retentionCheckMs: number('log.retention.check.interval.ms'),
@@ -186,6 +192,12 @@ function checkTogether(config: BrokerConfig, raw: ReadonlyMap<string, RawValue>)
   const { minCompactionLagMs, maxCompactionLagMs } = config.defaultLog
   const lag = 'log.cleaner.max.compaction.lag.ms'
   order('log.cleaner.min.compaction.lag.ms', minCompactionLagMs, lag, maxCompactionLagMs)
+  const { sessionTimeoutMsMin, sessionTimeoutMsMax } = config.groups
+  const [shortest, longest] = [
+    'group.min.session.timeout.ms',
+    'group.max.session.timeout.ms',
+  ] as const
+  order(shortest, sessionTimeoutMsMin, longest, sessionTimeoutMsMax)
   order('num.partitions', config.numPartitions, 'max.partitions', config.partitionsMax)
 }
 

@@ -3,6 +3,8 @@
  * commented config/odradek.yaml and docs/configuration.md are derived from it. Topic configs that have a broker-wide
  * default come in from topic-config-table.ts under Kafka's broker key. No state.
  */
+import { groupSettings } from './group-settings.ts'
+import { housekeepingSettings } from './housekeeping-settings.ts'
 import {
   boolean,
   type EndpointKind,
@@ -15,7 +17,14 @@ import {
 } from './kinds.ts'
 import { topicConfigTable } from './topic-config-table.ts'
 
-export type Section = 'listeners' | 'storage' | 'threads' | 'limits' | 'topics' | 'operation'
+export type Section =
+  | 'listeners'
+  | 'storage'
+  | 'threads'
+  | 'limits'
+  | 'topics'
+  | 'groups'
+  | 'operation'
 
 export interface Setting {
   readonly key: string
@@ -109,100 +118,6 @@ const storage: Setting[] = [
   },
 ]
 
-const housekeeping: Setting[] = [
-  {
-    key: 'log.retention.check.interval.ms',
-    section: 'storage',
-    kind: long(1, 2147483647),
-    default: 300_000,
-    effect: acts,
-    doc: 'How often logs are looked through for segments that retention.ms or retention.bytes lets go.',
-  },
-  {
-    key: 'log.cleaner.backoff.ms',
-    section: 'storage',
-    kind: long(1, 2147483647),
-    default: 15_000,
-    effect: acts,
-    doc: 'How long the compaction waits before it looks again for a log worth compacting.',
-  },
-  {
-    key: 'log.cleaner.dedupe.buffer.size',
-    section: 'storage',
-    kind: int(64 * 1024, 1024 * MIB),
-    default: 32 * MIB,
-    kafkaDefault: '134217728',
-    effect: acts,
-    doc: 'Key map of one compaction pass, 24 bytes a key; a log with more keys takes several passes.',
-  },
-  {
-    key: 'log.cleaner.io.max.bytes.per.second',
-    section: 'storage',
-    kind: int(64 * 1024),
-    default: 64 * MIB,
-    kafkaDefault: '1.7976931348623157E308',
-    effect: acts,
-    doc: 'Bytes that compaction reads and writes in a second, at most.',
-  },
-  {
-    key: 'log.scrub.interval.ms',
-    section: 'storage',
-    kind: long(0, 2147483647),
-    default: 86_400_000,
-    kafkaDefault: null,
-    effect: acts,
-    doc: 'Every stored batch has its checksum computed once in this time; 0 for never.',
-  },
-  {
-    key: 'log.scrub.io.max.bytes.per.second',
-    section: 'storage',
-    kind: int(64 * 1024),
-    default: 32 * MIB,
-    kafkaDefault: null,
-    effect: acts,
-    doc: 'Bytes that the scrub reads in a second, at most.',
-  },
-  {
-    key: 'journal.enable',
-    section: 'storage',
-    kind: boolean,
-    default: true,
-    kafkaDefault: null,
-    effect: acts,
-    doc:
-      'Whether an owner thread with more than 16 partitions to flush writes their batches to a journal as well, so that ' +
-      'one flush proves all of them. Its files are made when that is first of use.',
-  },
-  {
-    key: 'journal.bytes',
-    section: 'storage',
-    kind: int(16 * MIB, 1024 * MIB),
-    default: 64 * MIB,
-    kafkaDefault: null,
-    effect: acts,
-    doc: "Size of each of the two files of an owner thread's journal.",
-  },
-  {
-    key: 'disk.reserve.bytes',
-    section: 'storage',
-    kind: long(-1),
-    default: -1,
-    kafkaDefault: null,
-    effect: acts,
-    doc:
-      'Free space that produced records may not touch: below it topics are read-only, from twice as much on they take ' +
-      'records again. -1 is the smaller of 256 MiB and 5 % of the file system.',
-  },
-  {
-    key: 'producer.id.expiration.ms',
-    section: 'storage',
-    kind: int(1),
-    default: 86_400_000,
-    effect: acts,
-    doc: 'How long an idempotent producer may be idle before its sequence numbers are forgotten.',
-  },
-]
-
 const threads: Setting[] = [
   {
     key: 'workers',
@@ -252,6 +167,14 @@ const limits: Setting[] = [
     kafkaDefault: '57671680',
     effect: acts,
     doc: 'Most record bytes in one fetch response, whatever the client asks for. A first batch above it is still sent.',
+  },
+  {
+    key: 'max.incremental.fetch.session.cache.slots',
+    section: 'limits',
+    kind: int(0, 100_000),
+    default: 1000,
+    effect: acts,
+    doc: 'Most fetch sessions (KIP-227): consumers of many partitions name only what changed. Others fetch without one.',
   },
   {
     key: 'max.connections',
@@ -379,10 +302,11 @@ const topicDefaultSettings: Setting[] = topicConfigTable
 export const settings: readonly Setting[] = [
   ...listeners,
   ...storage,
-  ...housekeeping,
+  ...housekeepingSettings,
   ...threads,
   ...limits,
   ...topics,
   ...topicDefaultSettings,
+  ...groupSettings,
   ...operation,
 ]

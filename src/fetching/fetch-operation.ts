@@ -9,13 +9,14 @@
  * The owner reads whole batches into a region of the response arena; the answer refers to those bytes.
  */
 
-import type { FetchRequest, FetchResponse } from '../apis/fetch.ts'
+import type { FetchResponse } from '../apis/fetch.ts'
 import { leaderEpochError, unavailableCode } from '../apis/partition-errors.ts'
 import { Metric } from '../metrics.ts'
 import type { PendingCall } from '../net/pending-call.ts'
 import { emptyOffsetView } from '../partitions/offset-table.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { Errors } from '../protocol/errors.ts'
+import { type FetchRequest, topicIdVersion } from '../protocol/fetch-request.ts'
 import type { Region } from '../ring/arena.ts'
 import { Op, type Reply } from '../ring/commands.ts'
 import type { Services } from '../services.ts'
@@ -26,6 +27,7 @@ import {
   noRecords,
   type ResponseRow,
 } from './fetch-row.ts'
+import type { FetchContext } from './fetch-session.ts'
 
 /** Several partitions share the budget; each asks for at least this much, so that ordinary batches fit. */
 const shareBytesMin = 64 * 1024
@@ -39,6 +41,7 @@ export class FetchOperation {
   readonly #call: PendingCall
   readonly #services: Services
   readonly #request: FetchRequest
+  readonly #context: FetchContext
   readonly #response: FetchResponse
   readonly #rows: FetchRow[] = []
   /** Rows with something to read, in request order. */
@@ -60,27 +63,38 @@ export class FetchOperation {
   #cancelTimer: (() => void) | null = null
   #done = false
 
-  constructor(request: FetchRequest, call: PendingCall, services: Services) {
+  constructor(request: FetchRequest, context: FetchContext, call: PendingCall, services: Services) {
     this.#request = request
+    this.#context = context
     this.#call = call
     this.#services = services
     this.#maxBytes = Math.min(Math.max(0, request.maxBytes), services.config.fetchBytesMax)
     this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
     this.#deadlineMs = services.dispatcher.clock.monotonicMs() + Math.max(0, request.maxWaitMs)
-    this.#response = { throttleTimeMs: 0, errorCode: 0, sessionId: 0, responses: [] }
+    this.#response = {
+      throttleTimeMs: 0,
+      errorCode: 0,
+      sessionId: 0,
+      responses: [],
+      nodeEndpoints: [],
+    }
   }
 
   start(): void {
-    for (const { topic: name, partitions } of this.#request.topics) {
-      const topic = this.#services.topics.get(name)
+    const { topics } = this.#services
+    const isById = this.#call.apiVersion >= topicIdVersion
+    for (const { topic: name, topicId, partitions } of this.#context.topics) {
+      const topic = isById ? topics.byId(topicId) : topics.get(name)
+      const isIdUnknown = isById && topic === undefined
+      const missing = isIdUnknown ? Errors.UNKNOWN_TOPIC_ID : Errors.UNKNOWN_TOPIC_OR_PARTITION
       const rows: ResponseRow[] = []
-      this.#response.responses.push({ topic: name, partitions: rows })
+      this.#response.responses.push({ topic: name, topicId, partitions: rows })
       for (const request of partitions) {
         const response = newResponseRow(request.partition, this.#request.isolationLevel)
         rows.push(response)
         const partition = topic?.partitions[request.partition] ?? null
         const index = this.#rows.length
-        this.#rows.push(newFetchRow(index, request, response, partition))
+        this.#rows.push(newFetchRow(index, request, response, partition, missing))
         if (partition !== null) this.#slots.push(partition.slot)
       }
     }
@@ -132,7 +146,7 @@ export class FetchOperation {
     const { request, response, partition } = row
     response.errorCode = Errors.NONE
     response.records = noRecords
-    if (partition === null) return this.#fail(row, Errors.UNKNOWN_TOPIC_OR_PARTITION)
+    if (partition === null) return this.#fail(row, row.missing)
     if (partition.state === 'opening' || partition.state === 'closed') {
       return this.#fail(row, unavailableCode(partition))
     }
@@ -355,6 +369,7 @@ export class FetchOperation {
       metrics.add(Metric.fetchedBytes, response.records?.length ?? 0)
       metrics.add(Metric.fetchedRecords, recordCount)
     }
+    this.#context.finish(this.#response)
     this.#call.respondWithRegions(this.#response, regions)
   }
 

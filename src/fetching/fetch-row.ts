@@ -1,11 +1,12 @@
 /** One partition of a fetch: what was asked, what was read so far, what will be answered. Dispatcher thread. */
-import type { FetchRequest, FetchResponse } from '../apis/fetch.ts'
+import type { FetchResponse } from '../apis/fetch.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { Errors } from '../protocol/errors.ts'
+import type { FetchPartition } from '../protocol/fetch-request.ts'
 import type { Region } from '../ring/arena.ts'
 
 export type ResponseRow = FetchResponse['responses'][number]['partitions'][number]
-export type RequestRow = FetchRequest['topics'][number]['partitions'][number]
+export type RequestRow = FetchPartition
 
 export const noRecords = Buffer.alloc(0)
 const readCommitted = 1
@@ -15,6 +16,8 @@ export interface FetchRow {
   readonly request: RequestRow
   readonly response: ResponseRow
   readonly partition: Partition | null
+  /** The error of a row whose topic or partition does not exist. */
+  readonly missing: number
   region: Region | null
   /** Size of the first batch when it did not fit the region, else 0. */
   neededBytes: number
@@ -29,12 +32,14 @@ export function newFetchRow(
   request: RequestRow,
   response: ResponseRow,
   partition: Partition | null,
+  missing: number,
 ): FetchRow {
   return {
     index,
     request,
     response,
     partition,
+    missing,
     region: null,
     neededBytes: 0,
     recordCount: 0,

@@ -1,7 +1,9 @@
 /** The rule for topic names (Kafka's Topic.java) and what names turn into on disk. No state. */
 
 export const TOPIC_NAME_LENGTH_MAX = 249
-const INTERNAL_TOPICS: ReadonlySet<string> = new Set(['__consumer_offsets', '__transaction_state'])
+/** Keeps consumer groups and their committed offsets. */
+export const CONSUMER_OFFSETS = '__consumer_offsets'
+const INTERNAL_TOPICS: ReadonlySet<string> = new Set([CONSUMER_OFFSETS, '__transaction_state'])
 
 /** Why a name is no topic name, as a message; null when it is one. */
 export function topicNameError(name: string): string | null {

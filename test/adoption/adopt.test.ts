@@ -150,6 +150,18 @@ describe('taken over', () => {
     const notes = adopted.notes.join('\n')
     for (const name of own) expect(notes).toContain(name)
     expect(notes).toMatch(/aborted transactions are in x-0/)
+    expect(notes).toMatch(/offsets of consumer groups are not taken over/)
+  })
+
+  test('the topic of consumer groups is taken over with configs of its own', async () => {
+    const id = newUuid()
+    const offsets = { '__consumer_offsets-0': id, '__consumer_offsets-1': id }
+    const data = await layOut({ 'x-0': newUuid(), ...offsets })
+    await using adopted = await adopt(data, 'x: {}')
+    expect(adopted.notes).toEqual(['took over 2 topics with 3 partitions from Apache Kafka'])
+    const records = await new FileTopicStore(data).load()
+    const configs = new Map(records.find(({ name }) => name === '__consumer_offsets')?.configs)
+    expect(configs.get('cleanup.policy')).toBe('compact')
   })
 
   test('a crash before the mark leaves a directory of Kafka, and the next try takes it over', async () => {

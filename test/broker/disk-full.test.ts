@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import type { Broker } from '../../src/broker.ts'
 import { Errors, errorName } from '../../src/protocol/errors.ts'
+import { commit, fetchOffsets } from '../groups/offsets-kit.ts'
 import { requireCommand } from '../support/requires.ts'
 import { smallDisk } from '../support/small-disk.ts'
 import { spawnBroker } from '../support/spawn-broker.ts'
@@ -82,14 +83,12 @@ test('produces stop at the reserve and go on at twice of it, by themselves', asy
   const metrics = await (await fetch(`${broker.httpUrl}/metrics`)).text()
   expect(metrics).toContain('odradek_partitions{state="read-only"} 1\n')
 
-  // What is the broker's own may use the reserve.
-  const { host, services } = broker.parts
-  const [own] = services.topics.all()
-  const log = { ...own.log, isInternal: true }
-  const internal = { ...own, name: '__internal', id: 'AAAAAAAAAAAAAAAAAAAAAg', log }
-  const partitions = await host.open({ ...internal, config: log }, 0, 1)
-  services.topics.add({ ...internal, partitions })
-  expect(await store(client, '__internal', batch())).toBe(0)
+  // What is the broker's own may use the reserve: groups go on committing.
+  const key = `${topic}-0`
+  for (const offset of [1, 2]) {
+    expect(await commit(client, 'group', { [key]: offset })).toEqual({ [key]: 0 })
+  }
+  expect(await fetchOffsets(client, 'group')).toEqual({ [key]: 2 })
 
   // More than the reserve, less than twice of it.
   const file = await open(join(disk, 'ballast'), 'r+')

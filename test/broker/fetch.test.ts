@@ -17,6 +17,7 @@ import {
   lookUp,
   sharedBroker,
   store,
+  topicIdOf,
   valuesOf,
 } from './fixture.ts'
 
@@ -113,9 +114,7 @@ describe('leader epoch', () => {
 describe('session', () => {
   test.each([
     ['none (0, -1)', 0, -1],
-    ['a new one (0, 0)', 0, 0],
     ['an old one, ended (7, -1)', 7, -1],
-    ['an old one, begun anew (7, 0)', 7, 0],
   ])('asked for: %s. The answer is full and has none', async (_, sessionId, sessionEpoch) => {
     const { client, topic } = await threeBatches()
     for (const version of [7, 12]) {
@@ -126,25 +125,66 @@ describe('session', () => {
     }
   })
 
+  test.each([7, 12, 13, 17])('of version %i: answers hold what is new', async version => {
+    const { client, topic } = await threeBatches()
+    const topicId = version >= 13 ? topicIdOf(broker(), topic) : undefined
+    const full = fetchRequest(topic, { offset: 6, sessionEpoch: 0, topicId })
+    const begun = await client.request(Fetch, version, full)
+    const { sessionId } = begun
+    expect(sessionId).toBeGreaterThan(0)
+    expect(begun.responses).toHaveLength(1)
+    const next = (sessionEpoch: number, maxWaitMs = 0) =>
+      client.request(Fetch, version, { ...full, sessionId, sessionEpoch, maxWaitMs, topics: [] })
+    expect(await next(1)).toMatchObject({ errorCode: 0, sessionId, responses: [] })
+    // Parked, and woken by what another connection stores.
+    const parked = next(2, 3_600_000)
+    await store(await connect(broker()), topic, batchOf(['g']))
+    const woken = await parked
+    expect(valuesOf(woken.responses[0].partitions[0])).toEqual(['g'])
+    expect([woken.responses[0].topic, woken.responses[0].topicId]).toEqual(
+      topicId === undefined ? [topic, 'AAAAAAAAAAAAAAAAAAAAAA'] : ['', topicId],
+    )
+    expect(await next(2)).toMatchObject({
+      errorCode: Errors.INVALID_FETCH_SESSION_EPOCH,
+      sessionId: 0,
+      responses: [],
+    })
+  })
+
+  test('of a topic that is deleted: told at once', async () => {
+    const { client, topic } = await threeBatches()
+    const topicId = topicIdOf(broker(), topic)
+    const full = fetchRequest(topic, { offset: 6, sessionEpoch: 0, topicId })
+    const { sessionId } = await client.request(Fetch, 17, full)
+    const rest = { sessionId, sessionEpoch: 1, maxWaitMs: 3_600_000, topics: [] }
+    const parked = client.request(Fetch, 17, { ...full, ...rest })
+    await broker().parts.services.admin.deleteTopic({ name: topic })
+    const code = (await parked).responses[0].partitions[0].errorCode
+    expect([Errors.UNKNOWN_TOPIC_ID, Errors.NOT_LEADER_OR_FOLLOWER]).toContain(code)
+    const later = await client.request(Fetch, 17, { ...full, ...rest, sessionEpoch: 2 })
+    expect(later.responses[0].partitions[0].errorCode).toBe(Errors.UNKNOWN_TOPIC_ID)
+  })
+
   test.each([
-    [7, 1, [Errors.FETCH_SESSION_ID_NOT_FOUND]],
-    [0x7fff_ffff, 5, [Errors.FETCH_SESSION_ID_NOT_FOUND]],
-    [0, 1, [Errors.FETCH_SESSION_ID_NOT_FOUND, Errors.INVALID_FETCH_SESSION_EPOCH]],
-  ])('(%i, %i) that cannot exist is a top-level error', async (sessionId, sessionEpoch, codes) => {
+    [7, 1],
+    [0x7fff_ffff, 5],
+    [0, 1],
+  ])('(%i, %i) that cannot exist is a top-level error', async (sessionId, sessionEpoch) => {
     const { client, topic } = await threeBatches()
     const request = fetchRequest(topic, { sessionId, sessionEpoch, maxWaitMs: 3_600_000 })
     const answer = await client.request(Fetch, 12, request)
-    expect(codes).toContain(answer.errorCode)
+    expect(answer.errorCode).toBe(Errors.FETCH_SESSION_ID_NOT_FOUND)
     expect(answer).toMatchObject({ sessionId: 0, responses: [] })
   })
 })
 
 describe('rows', () => {
-  test.each([4, 5, 6, 7, 8, 9, 10, 11, 12])(
+  test.each([4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17])(
     'of version %i hold what the version knows',
     async v => {
       const { client, topic } = await threeBatches()
-      const row = await fetchRow(client, topic, { version: v })
+      const topicId = v >= 13 ? topicIdOf(broker(), topic) : undefined
+      const row = await fetchRow(client, topic, { version: v, topicId })
       expect(valuesOf(row)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
       expect({ ...row, records: null }).toEqual({
         partitionIndex: 0,
@@ -195,6 +235,21 @@ describe('rows', () => {
       [topic, 0, Errors.OFFSET_OUT_OF_RANGE, ''],
       [topic, -1, Errors.UNKNOWN_TOPIC_OR_PARTITION, ''],
     ])
+  })
+
+  test.each([13, 17])('of version %i: an unknown topic id is told apart', async version => {
+    const { client, topic } = await threeBatches()
+    const topicId = topicIdOf(broker(), topic)
+    const cases: [string | undefined, number, number][] = [
+      [topicId, 0, Errors.NONE],
+      [topicId, 7, Errors.UNKNOWN_TOPIC_OR_PARTITION],
+      ['abcdefghijklmnopqrstuQ', 0, Errors.UNKNOWN_TOPIC_ID],
+      [undefined, 0, Errors.UNKNOWN_TOPIC_ID],
+    ]
+    for (const [id, partition, errorCode] of cases) {
+      const row = await fetchRow(client, topic, { version, partition, topicId: id })
+      expect(row).toMatchObject({ partitionIndex: partition, errorCode })
+    }
   })
 
   test('without records are empty, never null: librdkafka cannot read null', async () => {

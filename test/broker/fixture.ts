@@ -1,4 +1,5 @@
 /** Brokers inside the test process, and the requests that most tests of this folder send over raw sockets. */
+
 import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -8,6 +9,7 @@ import { loadConfig } from '../../src/config/config.ts'
 import type { ReadPath } from '../../src/net/arena-socket.ts'
 import type { OwnerThreadOptions } from '../../src/partitions/owner.ts'
 import { Errors, errorName } from '../../src/protocol/errors.ts'
+import { fetchRequestFor, fetchTopic } from '../../src/protocol/fetch-request.ts'
 import { CreateTopics } from '../../src/protocol/messages/create-topics.ts'
 import { Fetch } from '../../src/protocol/messages/fetch.ts'
 import { ListOffsets } from '../../src/protocol/messages/list-offsets.ts'
@@ -212,6 +214,15 @@ export interface FetchOptions {
   readonly sessionId?: number
   readonly sessionEpoch?: number
   readonly currentLeaderEpoch?: number
+  /** From version 13 on, in place of the name. */
+  readonly topicId?: string
+}
+
+/** What fetches from version 13 on name a topic by. */
+export function topicIdOf(broker: Broker, name: string): string {
+  const topic = broker.parts.services.topics.get(name)
+  if (topic === undefined) throw new Error(`no topic ${name}`)
+  return topic.id
 }
 
 /** A fetch of one partition, which by default does not wait. */
@@ -231,29 +242,17 @@ export function fetchRequestOf(
   options: FetchOptions = {},
 ): RequestOf<typeof Fetch> {
   const byTopic = Map.groupBy(from, ({ topic }) => topic)
-  return {
-    clusterId: null,
-    replicaId: -1,
-    maxWaitMs: options.maxWaitMs ?? 0,
-    minBytes: options.minBytes ?? 1,
-    maxBytes: options.maxBytes ?? 8 * 1024 * 1024,
-    isolationLevel: options.isolationLevel ?? 0,
-    sessionId: options.sessionId ?? 0,
-    sessionEpoch: options.sessionEpoch ?? -1,
-    topics: [...byTopic].map(([topic, partitions]) => ({
-      topic,
-      partitions: partitions.map(({ partition, offset }) => ({
-        partition,
-        currentLeaderEpoch: options.currentLeaderEpoch ?? -1,
-        fetchOffset: offset,
-        lastFetchedEpoch: -1,
-        logStartOffset: -1,
-        partitionMaxBytes: options.partitionMaxBytes ?? 1024 * 1024,
-      })),
-    })),
-    forgottenTopicsData: [],
-    rackId: '',
-  }
+  const topics = [...byTopic].map(([topic, places]) => {
+    const wishes = places.map(({ partition, offset }) => ({
+      partition,
+      fetchOffset: offset,
+      maxBytes: options.partitionMaxBytes ?? 1024 * 1024,
+      currentLeaderEpoch: options.currentLeaderEpoch,
+    }))
+    return fetchTopic(topic, wishes, options.topicId)
+  })
+  const defaults = { maxWaitMs: 0, minBytes: 1, maxBytes: 8 * 1024 * 1024 }
+  return fetchRequestFor({ ...defaults, ...options }, topics)
 }
 
 /** Fetches one partition. @returns its row */

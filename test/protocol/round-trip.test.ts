@@ -38,6 +38,7 @@ function sampleOf(field: Field<unknown>, version: number): Arbitrary<unknown> {
         .map(bytes => Buffer.from(bytes).toString('base64url'))
     case 'string':
       return fc.string({ unit: 'grapheme', maxLength: 140 })
+    case 'bytes':
     case 'records':
       return fc.uint8Array({ maxLength: 1500 }).map(bytes => Buffer.from(bytes))
     case 'array':

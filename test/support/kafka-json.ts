@@ -37,19 +37,34 @@ export interface JsonMessage {
 export const servedVersions = new Map<string, readonly [min: number, max: number]>([
   ['AlterConfigs', [0, 2]],
   ['ApiVersions', [0, 4]],
+  ['CreateAcls', [0, 3]],
   ['CreatePartitions', [0, 3]],
   ['CreateTopics', [0, 7]],
+  ['DeleteAcls', [0, 3]],
+  ['DeleteGroups', [0, 2]],
   ['DeleteRecords', [0, 2]],
   ['DeleteTopics', [0, 6]],
+  ['DescribeAcls', [0, 3]],
   ['DescribeCluster', [0, 1]],
   ['DescribeConfigs', [0, 4]],
-  ['Fetch', [4, 12]],
+  ['DescribeGroups', [0, 5]],
+  ['DescribeLogDirs', [0, 4]],
+  ['Fetch', [4, 17]],
   ['FindCoordinator', [0, 6]],
+  ['Heartbeat', [0, 4]],
   ['IncrementalAlterConfigs', [0, 1]],
   ['InitProducerId', [0, 5]],
+  ['JoinGroup', [0, 9]],
+  ['LeaveGroup', [0, 5]],
+  ['ListGroups', [0, 5]],
   ['ListOffsets', [0, 9]],
   ['Metadata', [0, 12]],
+  ['OffsetCommit', [0, 9]],
+  ['OffsetDelete', [0, 0]],
+  ['OffsetFetch', [0, 9]],
+  ['OffsetForLeaderEpoch', [2, 4]],
   ['Produce', [3, 11]],
+  ['SyncGroup', [0, 5]],
 ])
 
 /** One golden message: `value` indexes `GoldenFile.values`. */
@@ -160,6 +175,7 @@ function emptyValue(type: string): Json {
   if (type.startsWith('[]')) return []
   if (type === 'bool') return false
   if (type === 'string') return ''
+  if (type === 'bytes' || type === 'records') return 'hex:'
   if (type === 'uuid') return 'AAAAAAAAAAAAAAAAAAAAAA'
   return type === 'int64' ? -1 : 0
 }

@@ -2,9 +2,11 @@
  * Readers: one that follows a partition while producers write, and one that reads what a restart has left. Both check
  * every CRC, that offsets are dense and that nothing lies beyond the high watermark.
  */
+
 import { setTimeout as delay } from 'node:timers/promises'
 import { RecordCursor } from '../../src/client/record-cursor.ts'
 import { Errors, errorName } from '../../src/protocol/errors.ts'
+import { fetchRequestFor, fetchTopic } from '../../src/protocol/fetch-request.ts'
 import { Fetch } from '../../src/protocol/messages/fetch.ts'
 import { ListOffsets } from '../../src/protocol/messages/list-offsets.ts'
 import { BATCH_HEADER_BYTES, baseOffsetAt, batchBytesAt } from '../../src/protocol/record-batch.ts'
@@ -37,27 +39,10 @@ export async function fetchPartition(
   offset: number,
   maxWaitMs: number,
 ): Promise<FetchedRow> {
-  const wanted = {
-    partition,
-    currentLeaderEpoch: -1,
-    fetchOffset: offset,
-    lastFetchedEpoch: -1,
-    logStartOffset: -1,
-    partitionMaxBytes: 1024 * 1024,
-  }
-  const answer = await client.request(Fetch, 12, {
-    clusterId: null,
-    replicaId: -1,
-    maxWaitMs,
-    minBytes: 1,
-    maxBytes: 4 * 1024 * 1024,
-    isolationLevel: 0,
-    sessionId: 0,
-    sessionEpoch: -1,
-    topics: [{ topic, partitions: [wanted] }],
-    forgottenTopicsData: [],
-    rackId: '',
-  })
+  const wish = { partition, fetchOffset: offset, maxBytes: 1024 * 1024 }
+  const terms = { maxWaitMs, minBytes: 1, maxBytes: 4 * 1024 * 1024 }
+  const request = fetchRequestFor(terms, [fetchTopic(topic, [wish])])
+  const answer = await client.request(Fetch, 12, request)
   return answer.responses[0].partitions[0]
 }
 

@@ -1,4 +1,4 @@
-/** Fetch 4-12 (KIP-74, KIP-227, KIP-320, KIP-392). Topic ids begin at 13. */
+/** Fetch 4-17 (KIP-74, KIP-227, KIP-320, KIP-392, KIP-903, KIP-951). From 13 on topics are ids, not names. */
 import {
   api,
   array,
@@ -13,16 +13,19 @@ import {
   string,
   struct,
   tagged,
+  until,
+  uuid,
 } from '../schema.ts'
 
 export const Fetch = api({
   name: 'Fetch',
   key: 1,
-  versions: [4, 12],
+  versions: [4, 17],
   flexible: 12,
   request: {
     clusterId: since(12, tagged(0, nullableString)),
-    replicaId: int32,
+    replicaId: until(14, int32, -1),
+    replicaState: since(15, tagged(1, struct({ replicaId: int32, replicaEpoch: int64 }))),
     maxWaitMs: int32,
     minBytes: int32,
     maxBytes: int32,
@@ -30,7 +33,8 @@ export const Fetch = api({
     sessionId: since(7, int32),
     sessionEpoch: since(7, int32, -1),
     topics: array({
-      topic: string,
+      topic: until(12, string),
+      topicId: since(13, uuid),
       partitions: array({
         partition: int32,
         currentLeaderEpoch: since(9, int32, -1),
@@ -38,9 +42,13 @@ export const Fetch = api({
         lastFetchedEpoch: since(12, int32, -1),
         logStartOffset: since(5, int64, -1),
         partitionMaxBytes: int32,
+        replicaDirectoryId: since(17, tagged(0, uuid)),
       }),
     }),
-    forgottenTopicsData: since(7, array({ topic: string, partitions: array(int32) })),
+    forgottenTopicsData: since(
+      7,
+      array({ topic: until(12, string), topicId: since(13, uuid), partitions: array(int32) }),
+    ),
     rackId: since(11, string),
   },
   response: {
@@ -48,7 +56,8 @@ export const Fetch = api({
     errorCode: since(7, int16),
     sessionId: since(7, int32),
     responses: array({
-      topic: string,
+      topic: until(12, string),
+      topicId: since(13, uuid),
       partitions: array({
         partitionIndex: int32,
         errorCode: int16,
@@ -63,5 +72,9 @@ export const Fetch = api({
         records: nullableRecords,
       }),
     }),
+    nodeEndpoints: since(
+      16,
+      tagged(0, array({ nodeId: int32, host: string, port: int32, rack: nullableString })),
+    ),
   },
 })
