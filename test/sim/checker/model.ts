@@ -268,14 +268,13 @@ export class PartitionModel {
   #mayMiss(from: number, to: number): boolean {
     const tolerated = to <= this.gapsBelow ? this.required : Number.POSITIVE_INFINITY
     // Asked first: of what a crash tore, some compaction might have taken; a reader may be told that it is lost.
-    const isRotten = this.rotten.mayMiss(this.goneBetween(from, to), from, to, tolerated)
-    return isRotten || this.maySkip(from, to)
+    const gone = this.goneBetween(from, to)
+    return this.rotten.mayMiss(gone, from, to, tolerated) || this.maySkip(from, to)
   }
 
   /** Which of the batches that were ever put at this offset it is. */
   #resolve(batch: StoredBatch): Entry {
     const entry = this.#byBase.get(batch.base)
-    if (entry?.bytes.equals(batch.bytes)) return entry
     if (entry !== undefined && this.wrongIn(entry, batch.bytes) === null) return entry
     if (batch.base < this.proven) {
       const kind = entry === undefined ? 'phantom' : 'inconsistent-offsets'
