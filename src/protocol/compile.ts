@@ -86,12 +86,12 @@ function idOf(api: ApiSchema<never, never>, side: Side, version: number): string
 }
 
 /** Text of a function body that returns the reader. Exported for tests and the curious. */
-export function readerSource(api: ApiSchema<never, never>, side: Side, version: number): string {
+function readerSource(api: ApiSchema<never, never>, side: Side, version: number): string {
   const made = unit(api, side, version)
   return finish(made, structReader(made, api[side], idOf(api, side, version), 0))
 }
 
-export function writerSource(api: ApiSchema<never, never>, side: Side, version: number): string {
+function writerSource(api: ApiSchema<never, never>, side: Side, version: number): string {
   const made = unit(api, side, version)
   return finish(made, structWriter(made, api[side], idOf(api, side, version)))
 }
@@ -175,11 +175,8 @@ const fixedBytes: { readonly [type in WireType]?: number } = {
   bool: 1,
   int8: 1,
   int16: 2,
-  uint16: 2,
   int32: 4,
-  uint32: 4,
   int64: 8,
-  float64: 8,
   uuid: 16,
 }
 

@@ -13,11 +13,8 @@ export type WireType =
   | 'bool'
   | 'int8'
   | 'int16'
-  | 'uint16'
   | 'int32'
-  | 'uint32'
   | 'int64'
-  | 'float64'
   | 'uuid'
   | 'string'
   | 'bytes'
@@ -63,26 +60,22 @@ function scalar<T>(type: WireType, absent: T): Field<T> {
 export const bool: Field<boolean> = scalar('bool', false)
 export const int8: Field<number> = scalar('int8', 0)
 export const int16: Field<number> = scalar('int16', 0)
-export const uint16: Field<number> = scalar('uint16', 0)
 export const int32: Field<number> = scalar('int32', 0)
-export const uint32: Field<number> = scalar('uint32', 0)
 /** A number: the Reader refuses values beyond 2^53. */
 export const int64: Field<number> = scalar('int64', 0)
-export const float64: Field<number> = scalar('float64', 0)
 /** 22 characters of base64url; the zero uuid stands for none. */
 export const uuid: Field<string> = scalar('uuid', 'AAAAAAAAAAAAAAAAAAAAAA')
 export const string: Field<string> = scalar('string', '')
 /** Read as a view of the frame, not a copy. */
 export const bytes: Field<Uint8Array> = scalar('bytes', new Uint8Array(0))
 /** Record batches: read as a view of the frame; written by reference when large. */
-export const records: Field<Uint8Array> = scalar('records', new Uint8Array(0))
+const records: Field<Uint8Array> = scalar('records', new Uint8Array(0))
 
 /** May be null, from version `from` on. */
 export function nullable<T>(field: Field<T>, from = 0): Field<T | null> {
   return { ...field, absent: null, nullableFrom: from }
 }
 export const nullableString: Field<string | null> = nullable(string)
-export const nullableBytes: Field<Uint8Array | null> = nullable(bytes)
 export const nullableRecords: Field<Uint8Array | null> = nullable(records)
 
 /** Several of a scalar, or of a struct given by its fields. */

@@ -109,18 +109,10 @@ export class Writer {
     this.pos += 2
   }
 
-  uint16(value: number): void {
-    this.int16(value)
-  }
-
   int32(value: number): void {
     this.need(4)
     this.view.setInt32(this.pos, value)
     this.pos += 4
-  }
-
-  uint32(value: number): void {
-    this.int32(value)
   }
 
   /** A whole number within ±2^53. */
@@ -130,12 +122,6 @@ export class Writer {
     const high = Math.floor(value / 0x1_0000_0000)
     this.view.setInt32(this.pos, high)
     this.view.setUint32(this.pos + 4, value - high * 0x1_0000_0000)
-    this.pos += 8
-  }
-
-  float64(value: number): void {
-    this.need(8)
-    this.view.setFloat64(this.pos, value)
     this.pos += 8
   }
 
