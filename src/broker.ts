@@ -260,7 +260,7 @@ async function openServices(
     admin,
     logDirectory: new LogDirectory(directory.path, host.owners),
     producerIds,
-    fetchSessions: new FetchSessions(systemClock, config.fetchSessionsMax),
+    fetchSessions: new FetchSessions(systemClock, config.limits.fetchSessionsMax),
     groups: groupsPart.groups,
     committed: groupsPart.committed,
     offsets: dispatcher.offsets,
@@ -322,6 +322,7 @@ async function assemble(
 
 function makeListener(parts: Parts, readPath: ReadPath): Listener {
   const { config, descriptors, dispatcher, host } = parts
+  const { limits } = config
   return new Listener({
     apis: new ApiTable(apiRows()),
     dispatcher,
@@ -331,15 +332,11 @@ function makeListener(parts: Parts, readPath: ReadPath): Listener {
     log: parts.log,
     readPath,
     limits: {
+      ...limits,
       get connectionsMax() {
-        return Math.min(config.connectionsMax, descriptors.connectionsFor(host.partitionCount))
+        return Math.min(limits.connectionsMax, descriptors.connectionsFor(host.partitionCount))
       },
-      frameBytesMax: config.socketRequestBytesMax,
-      idleMs: config.connectionsIdleMs,
-      stallMs: config.connectionStallMs,
-      requestsMax: config.connectionRequestsMax,
       inFlightBytesMax: config.requestArenaBytes / 2,
-      backlogBytesMax: config.connectionBacklogBytesMax,
     },
     httpUrl: () => parts.http?.url ?? null,
   })

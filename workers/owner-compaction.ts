@@ -21,6 +21,7 @@ export function ownerCompaction(
     logs,
     backoffMs: settings.cleanerBackoffMs,
     mapBytes: settings.cleanerMapBytes,
+    decompressedBytesMax: settings.decompressedBytesMax,
     bytesPerSecondMax: settings.cleanerBytesPerSecondMax,
     reserveBytes: () => reserveBytesOf(disk, settings.dataDirectory, settings.diskReserveBytes),
     isClockTrusted,

@@ -50,6 +50,8 @@ export interface LogEnv {
   readonly disk: Disk
   readonly clock: Clock
   readonly tasks: TaskRunner
+  /** decompressed.max.bytes; without it its default. */
+  readonly decompressedBytesMax?: number
 }
 
 /** An append that was staged and waits for the commit of its round. */
@@ -94,7 +96,8 @@ export class OwnerLoop {
 
   constructor(boot: OwnerBoot, env: LogEnv, metrics: ThreadMetrics, host: OwnerHost, pulse: Pulse) {
     this.#pulse = pulse
-    this.env = env
+    const { decompressedBytesMax } = boot.settings
+    this.env = { ...env, decompressedBytesMax }
     this.metrics = metrics
     this.journal = ownerJournal(boot, env, metrics, this.logs)
     this.#doorbell = new Doorbell(boot.doorbells, boot.doorbellIndex)

@@ -17,6 +17,7 @@ import type { TopicRecord, TopicStore } from '../topics/topic-store.ts'
 import { newUuid } from '../topics/uuid.ts'
 import { type ConfigEntry, describeBroker, describeTopic } from './config-entries.ts'
 import { type ConfigChange, isSame, planConfigs } from './config-plan.ts'
+import { refuseInternal, refuseUnfitConfigs } from './internal-topics.ts'
 import { removeTopicDirectories } from './leftovers.ts'
 import { TopicCatalog } from './topic-catalog.ts'
 import {
@@ -108,7 +109,7 @@ export class AdminService {
       if (isInternalTopic(request.name))
         throw new KafkaError(
           Errors.INVALID_TOPIC_EXCEPTION,
-          `Topic ${request.name} is reserved for the broker`,
+          `Topic ${request.name} is reserved for the broker: use another name`,
         )
       const topic = request.validateOnly === true ? null : await this.#create(plan)
       return {
@@ -219,6 +220,7 @@ export class AdminService {
     return this.#inTurn(name, async () => {
       const topic = this.#find({ name })
       const configs = planConfigs(topic.configs, change, this.#config.topicDefaults)
+      refuseUnfitConfigs(name, topic.configs, configs)
       if (validateOnly || isSame(configs, topic.configs)) return
       const record = this.#catalog.get(name) as TopicRecord
       this.#catalog.put({ ...record, configs: [...configs] })
@@ -231,10 +233,7 @@ export class AdminService {
       }
       Object.assign(topic, this.#settingsOf(name, configs))
       await this.#host.applyConfig(topic.partitions, topic.log).catch(error => {
-        throw storageError(
-          `Configs of topic ${name} are stored, not all logs have taken them`,
-          error,
-        )
+        throw storageError(`Configs of topic ${name} are stored, not in all logs`, error)
       })
     })
   }
@@ -290,12 +289,15 @@ export class AdminService {
       if (topic !== undefined) return topic
       throw new KafkaError(
         Errors.UNKNOWN_TOPIC_OR_PARTITION,
-        `Topic ${JSON.stringify(ref.name.slice(0, 300))} does not exist`,
+        `Topic ${JSON.stringify(ref.name.slice(0, 300))} does not exist: create it, or check its name`,
       )
     }
     const topic = this.#topics.byId(ref.id)
     if (topic !== undefined) return topic
-    throw new KafkaError(Errors.UNKNOWN_TOPIC_ID, `No topic has the id ${ref.id}`)
+    throw new KafkaError(
+      Errors.UNKNOWN_TOPIC_ID,
+      `No topic has the id ${ref.id}: ask for the metadata again`,
+    )
   }
 
   async #create(plan: TopicPlan): Promise<Topic> {
@@ -364,14 +366,6 @@ export class AdminService {
     turn.then(done, done)
     return turn
   }
-}
-
-function refuseInternal(name: string, what: string): void {
-  if (!isInternalTopic(name)) return
-  throw new KafkaError(
-    Errors.INVALID_TOPIC_EXCEPTION,
-    `Topic ${name} is the broker's own, it cannot be ${what}`,
-  )
 }
 
 /** A new topic whose logs cannot be made is no topic: the disk is full or read-only, no descriptors are left. */

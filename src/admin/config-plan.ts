@@ -55,7 +55,7 @@ function refuseTwice(names: readonly string[]): void {
     if (seen.has(name)) {
       throw new KafkaError(
         Errors.INVALID_REQUEST,
-        `Topic config ${name.slice(0, 200)} is given twice in one change`,
+        `Topic config ${name.slice(0, 200)} is given twice in one change: give it once`,
       )
     }
     seen.add(name)

@@ -56,14 +56,14 @@ export function planTopic(request: CreateTopic, context: PlanContext): TopicPlan
     throw new KafkaError(
       Errors.TOPIC_ALREADY_EXISTS,
       present.state === 'deleting'
-        ? `Topic ${name} is being deleted`
-        : `Topic ${name} already exists`,
+        ? `Topic ${name} is being deleted: try again in a moment`
+        : `Topic ${name} already exists: use another name, or delete it first`,
     )
   const collision = context.catalog.colliding(name)
   if (collision !== null)
     throw new KafkaError(
       Errors.INVALID_TOPIC_EXCEPTION,
-      `Topic ${name} collides with ${collision}: their names differ only in "." and "_"`,
+      `Topic ${name} collides with ${collision}: their names differ only in "." and "_", use another`,
     )
   const partitions = planPartitions(request, context)
   requireRoom(partitions, context)
@@ -85,7 +85,7 @@ function planPartitions(request: CreateTopic, context: PlanContext): number {
   if (replicationFactor === 0 || replicationFactor < -1 || replicationFactor > 1)
     throw new KafkaError(
       Errors.INVALID_REPLICATION_FACTOR,
-      `Replication factor ${replicationFactor} is impossible: there is 1 broker`,
+      `Replication factor ${replicationFactor} is impossible: there is 1 broker, use 1 or -1`,
     )
   if (partitions === 0 || partitions < -1)
     throw new KafkaError(
@@ -100,7 +100,7 @@ function checkAssignments(assignments: readonly Assignment[], nodeId: number): n
   if (indexes.size !== assignments.length)
     throw new KafkaError(
       Errors.INVALID_REPLICA_ASSIGNMENT,
-      'A partition is given twice in the assignments',
+      'A partition is given twice in the assignments: give each once',
     )
   for (let index = 0; index < assignments.length; index++)
     if (!indexes.has(index))
@@ -127,14 +127,14 @@ export function planGrowth(growth: Growth, present: number, context: PlanContext
     throw new KafkaError(
       Errors.INVALID_PARTITIONS,
       count === present
-        ? `Topic ${name} already has ${present} partitions`
-        : `Topic ${name} has ${present} partitions: ${count} would not be an increase`,
+        ? `Topic ${name} already has ${present} partitions: ask for more`
+        : `Topic ${name} has ${present} partitions: ${count} would not be an increase, ask for more`,
     )
   if (assignments !== null) {
     if (assignments.length !== count - present)
       throw new KafkaError(
         Errors.INVALID_REPLICA_ASSIGNMENT,
-        `${count - present} partitions are to be added, ${assignments.length} assignments were given`,
+        `${count - present} partitions are to be added, ${assignments.length} assignments were given: give one for each`,
       )
     for (const [index, brokerIds] of assignments.entries())
       checkReplicas(present + index, brokerIds, context.nodeId)
@@ -143,10 +143,11 @@ export function planGrowth(growth: Growth, present: number, context: PlanContext
 }
 
 function requireRoom(added: number, { catalog, config }: PlanContext): void {
-  if (catalog.partitionCount + added <= config.partitionsMax) return
+  const { partitionsMax } = config.limits
+  if (catalog.partitionCount + added <= partitionsMax) return
   throw new KafkaError(
     Errors.POLICY_VIOLATION,
-    `${added} more partitions would exceed the limit of ${config.partitionsMax} ` +
+    `${added} more partitions would exceed the limit of ${partitionsMax} ` +
       `(${catalog.partitionCount} in use): raise max.partitions`,
   )
 }

@@ -71,9 +71,9 @@ function planTopics({ topics }: KafkaDirectory, { configs, config }: Adoption): 
       `--adopt: topic ${twin.name} and another one have the same topic id, ${twin.id}: move one of them elsewhere`,
     )
   const partitions = records.reduce((sum, record) => sum + record.partitions, 0)
-  if (partitions > config.partitionsMax)
+  if (partitions > config.limits.partitionsMax)
     throw new ConfigError(
-      `--adopt: the directory has ${partitions} partitions, the limit is ${config.partitionsMax}: raise max.partitions`,
+      `--adopt: the directory has ${partitions} partitions, the limit is ${config.limits.partitionsMax}: raise max.partitions`,
     )
   return records
 }

@@ -9,7 +9,7 @@ import { nearest } from '../config/suggest.ts'
 import { Errors, KafkaError } from '../protocol/errors.ts'
 import type { Services } from '../services.ts'
 import { topicNameError } from '../topics/topic-names.ts'
-import { duplicates, invalidRequest, rowError } from './row-errors.ts'
+import { duplicates, invalidRequest, rowError, shown } from './row-errors.ts'
 
 /** Kafka's ConfigResource.Type. */
 const ResourceType = { TOPIC: 2, BROKER: 4 } as const
@@ -44,7 +44,10 @@ export function kindOf(
     return 'topic'
   }
   if (resourceType !== ResourceType.BROKER) {
-    throw new KafkaError(Errors.INVALID_REQUEST, `Unsupported resource type: ${resourceType}`)
+    throw new KafkaError(
+      Errors.INVALID_REQUEST,
+      `Resource type ${resourceType} has no configs here: topics (2) and this broker (4) have`,
+    )
   }
   if (resourceName === '') return 'cluster'
   if (resourceName === String(nodeId)) return 'broker'
@@ -67,7 +70,11 @@ export async function alterResources<R extends ResourceToAlter>(
   const rows = [...unique].map(async ([key, resource]): Promise<AlteredRow> => {
     const { resourceType, resourceName } = resource
     const named = { resourceType, resourceName }
-    if (twice.has(key)) return { ...invalidRequest('Each resource must appear once.'), ...named }
+    if (twice.has(key))
+      return {
+        ...invalidRequest(`${shown(resourceName)} is named twice: each resource must appear once`),
+        ...named,
+      }
     try {
       if (kindOf(resource, services.nodeId) === 'topic') {
         await services.admin.alterTopicConfigs(resourceName, changeOf(resource), validateOnly)

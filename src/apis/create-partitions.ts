@@ -4,7 +4,7 @@ import { CreatePartitions } from '../protocol/messages/create-partitions.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Services } from '../services.ts'
 import type { ApiRow } from './api-row.ts'
-import { duplicates, invalidRequest, rowError } from './row-errors.ts'
+import { duplicates, invalidRequest, rowError, shown } from './row-errors.ts'
 
 type CreatePartitionsRequest = RequestOf<typeof CreatePartitions>
 type CreatePartitionsResponse = ResponseOf<typeof CreatePartitions>
@@ -20,7 +20,10 @@ export const createPartitions: ApiRow<CreatePartitionsRequest, CreatePartitionsR
     const unique = [...new Map(topics.map(topic => [topic.name, topic])).values()]
     const rows = unique.map(async topic =>
       twice.has(topic.name)
-        ? { name: topic.name, ...invalidRequest('Duplicate topic in request.') }
+        ? {
+            name: topic.name,
+            ...invalidRequest(`Topic ${shown(topic.name)} is named twice in the request`),
+          }
         : await grow(topic, validateOnly, services),
     )
     return { throttleTimeMs: 0, results: await Promise.all(rows) }

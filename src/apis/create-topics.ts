@@ -10,7 +10,7 @@ import { CreateTopics } from '../protocol/messages/create-topics.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Services } from '../services.ts'
 import type { ApiRow } from './api-row.ts'
-import { duplicates, invalidRequest, type RowError, rowError } from './row-errors.ts'
+import { duplicates, invalidRequest, type RowError, rowError, shown } from './row-errors.ts'
 
 type CreateTopicsRequest = RequestOf<typeof CreateTopics>
 type CreateTopicsResponse = ResponseOf<typeof CreateTopics>
@@ -23,7 +23,9 @@ export const createTopics: ApiRow<CreateTopicsRequest, CreateTopicsResponse> = {
   operation: 'create',
   async handle({ topics, validateOnly }, _call, services) {
     const twice = duplicates(topics.map(({ name }) => name))
-    const rows = [...twice].map(name => errorRow(name, invalidRequest('Duplicate topic name.')))
+    const rows = [...twice].map(name =>
+      errorRow(name, invalidRequest(`Topic ${shown(name)} is named twice in the request`)),
+    )
     const created = await Promise.all(
       topics
         .filter(({ name }) => !twice.has(name))

@@ -10,7 +10,7 @@ import { DeleteTopics } from '../protocol/messages/delete-topics.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Services } from '../services.ts'
 import type { ApiRow } from './api-row.ts'
-import { duplicates, invalidRequest, type RowError, rowError } from './row-errors.ts'
+import { duplicates, invalidRequest, type RowError, rowError, shown } from './row-errors.ts'
 
 type DeleteTopicsRequest = RequestOf<typeof DeleteTopics>
 type DeleteTopicsResponse = ResponseOf<typeof DeleteTopics>
@@ -30,7 +30,12 @@ export const deleteTopics: ApiRow<DeleteTopicsRequest, DeleteTopicsResponse> = {
     const rows = [...new Map(asked.map(topic => [keyOf(topic), topic]))].map(
       async ([key, topic]) =>
         twice.has(key)
-          ? errorRow(topic, invalidRequest('Duplicate topic name or id.'))
+          ? errorRow(
+              topic,
+              invalidRequest(
+                `Topic ${shown(topic.name ?? topic.topicId)} is named twice in the request`,
+              ),
+            )
           : await deleteTopic(topic, apiVersion, services),
     )
     return { throttleTimeMs: 0, responses: await Promise.all(rows) }

@@ -34,8 +34,8 @@ export const describeCluster: ApiRow<DescribeClusterRequest, DescribeClusterResp
       ...answer,
       errorCode: mismatched ? Errors.MISMATCHED_ENDPOINT_TYPE : Errors.UNSUPPORTED_ENDPOINT_TYPE,
       errorMessage: mismatched
-        ? 'The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER'
-        : `Unsupported endpoint type ${endpointType}`,
+        ? 'This endpoint is of a broker, there is none of controllers: use --bootstrap-server, not --bootstrap-controller'
+        : `Endpoint type ${endpointType} is none of 1 (brokers) and 2 (controllers)`,
       brokers: [],
     }
   },

@@ -25,9 +25,16 @@ export const describeConfigs: ApiRow<DescribeConfigsRequest, DescribeConfigsResp
   resource: 'topic',
   operation: 'describe-configs',
   handle(request, _call, services) {
-    const results = request.resources.map(resource => describe(resource, request, services))
+    const { resources } = request
+    const results = unique(resources).map(resource => describe(resource, request, services))
     return { throttleTimeMs: 0, results }
   },
+}
+
+/** A resource that is named again and again is answered once: its list is far longer than its name. */
+function unique(resources: readonly Resource[]): Resource[] {
+  const keyOf = ({ resourceType, resourceName }: Resource) => `${resourceType} ${resourceName}`
+  return [...new Map(resources.map(resource => [keyOf(resource), resource])).values()]
 }
 
 function describe(

@@ -1,6 +1,7 @@
 /**
  * DescribeGroups 0-5. Dispatcher thread. A group that only commits offsets is Empty; one that does not exist is Dead,
- * without an error. Metadata and assignments are told of stable groups only, as in Kafka.
+ * without an error. Metadata and assignments are told of stable groups only, as in Kafka. A group that is named
+ * again and again is described once.
  */
 import { Errors } from '../protocol/errors.ts'
 import { DescribeGroups } from '../protocol/messages/describe-groups.ts'
@@ -20,7 +21,7 @@ export const describeGroups: ApiRow<RequestOf<typeof DescribeGroups>, Response> 
     const operations = includeAuthorizedOperations ? GROUP_OPERATIONS : NO_OPERATIONS
     return {
       throttleTimeMs: 0,
-      groups: groups.map(groupId => ({
+      groups: Array.from(new Set(groups), groupId => ({
         ...describe(groupId, services),
         authorizedOperations: operations,
       })),

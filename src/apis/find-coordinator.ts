@@ -5,6 +5,7 @@
  *
  * librdkafka up to 2.11.0 sends lz4, and uses groups, only with brokers whose table holds version 0 (PROTOCOL.md 1.4).
  */
+import { isIdTooLong } from '../groups/ids.ts'
 import { Errors } from '../protocol/errors.ts'
 import { FindCoordinator } from '../protocol/messages/find-coordinator.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
@@ -21,22 +22,29 @@ export const findCoordinator: ApiRow<
   schema: FindCoordinator,
   resource: 'group',
   operation: 'describe',
-  handle({ keyType, coordinatorKeys }, call, services) {
-    const found = coordinatorOf(keyType, services)
-    const coordinators = call.apiVersion < 4 ? [] : coordinatorKeys.map(key => ({ ...found, key }))
-    return { throttleTimeMs: 0, ...found, coordinators }
+  handle({ key, keyType, coordinatorKeys }, { apiVersion }, services) {
+    const keys = apiVersion < 4 ? [key] : coordinatorKeys
+    const found = keys.map(asked => ({ key: asked, ...coordinatorOf(keyType, asked, services) }))
+    // Of no keys nothing is said; the fields of one are not sent then.
+    const [first = { ...nobody, errorCode: Errors.NONE, errorMessage: null }] = found
+    return { throttleTimeMs: 0, ...first, coordinators: found }
   },
 }
 
-function coordinatorOf(keyType: number, { nodeId, advertised }: Services) {
+function coordinatorOf(keyType: number, key: string, { nodeId, advertised, config }: Services) {
   if (keyType === KeyType.GROUP) {
+    const { idBytesMax } = config.groups
+    if (isIdTooLong(key, idBytesMax)) {
+      const errorMessage = `The group id is longer than ${idBytesMax} bytes: shorten group.id, or raise id.max.bytes`
+      return { ...nobody, errorCode: Errors.INVALID_GROUP_ID as number, errorMessage }
+    }
     const { host, port } = advertised
     return { nodeId, host, port, errorCode: Errors.NONE as number, errorMessage: null }
   }
   if (keyType === KeyType.TRANSACTION) {
-    const errorMessage = 'odradek has no transactions yet'
+    const errorMessage = 'odradek has no transactions yet: produce without a transactional.id'
     return { ...nobody, errorCode: Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, errorMessage }
   }
-  const errorMessage = `There is no coordinator of key type ${keyType}.`
+  const errorMessage = `There is no coordinator of key type ${keyType}: 0 is groups`
   return { ...nobody, errorCode: Errors.INVALID_REQUEST, errorMessage }
 }

@@ -3,7 +3,8 @@
  * transactional id the producer's id and epoch are ignored, as in Kafka (@platformatic/kafka sends 0/0).
  *
  * There are no transactions yet. A transactional id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED: fatal in
- * every client, so the application learns it at once instead of retrying for ever.
+ * every client, so the application learns it at once instead of retrying for ever. What no broker would
+ * take is told first, as it will be when there are some.
  */
 import { Errors } from '../protocol/errors.ts'
 import { InitProducerId } from '../protocol/messages/init-producer-id.ts'
@@ -28,11 +29,18 @@ export const initProducerId: ApiRow<InitProducerIdRequest, InitProducerIdRespons
   },
 }
 
-function refusal({ transactionalId, producerId, producerEpoch }: InitProducerIdRequest): number {
+/** Kafka's default of transaction.max.timeout.ms. */
+const transactionTimeoutMsMax = 900_000
+
+function refusal(request: InitProducerIdRequest): number {
+  const { transactionalId, transactionTimeoutMs, producerId, producerEpoch } = request
   if ((producerId === -1) !== (producerEpoch === -1)) return Errors.INVALID_REQUEST
   if (transactionalId === null) return Errors.NONE
   if (transactionalId === '') return Errors.INVALID_REQUEST
-  return Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+  const isTimeoutLegal = transactionTimeoutMs > 0 && transactionTimeoutMs <= transactionTimeoutMsMax
+  return isTimeoutLegal
+    ? Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    : Errors.INVALID_TRANSACTION_TIMEOUT
 }
 
 const refuse = (errorCode: number): InitProducerIdResponse => ({

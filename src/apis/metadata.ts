@@ -77,9 +77,10 @@ async function createTopics(names: readonly string[], { admin }: Services): Prom
   return failures
 }
 
-/** A topic asked for twice is answered once, as in Kafka. */
+/** A topic asked for twice is answered once, as in Kafka; what is asked for by its id may have any name beside it. */
 function uniqueTopics(topics: readonly Asked[]): Asked[] {
-  return [...new Map(topics.map(asked => [`${asked.topicId} ${asked.name}`, asked])).values()]
+  const keyOf = ({ topicId, name }: Asked) => (topicId === zeroUuid ? `name ${name}` : topicId)
+  return [...new Map(topics.map(asked => [keyOf(asked), asked])).values()]
 }
 
 function answerTopic(

@@ -6,13 +6,13 @@
  * those of the topic, as in Kafka.
  */
 
+import { isIdTooLong } from '../groups/ids.ts'
 import type { OffsetRow } from '../groups/types.ts'
 import { Errors } from '../protocol/errors.ts'
 import { OffsetCommit } from '../protocol/messages/offset-commit.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
 import type { Services } from '../services.ts'
 import type { ApiRow } from './api-row.ts'
-import { isGroupIdTooLong } from './group-ids.ts'
 
 type Request = RequestOf<typeof OffsetCommit>
 type Response = ResponseOf<typeof OffsetCommit>
@@ -28,7 +28,8 @@ export const offsetCommit: ApiRow<Request, Response> = {
     const rows: OffsetRow[] = []
     const nowMs = services.dispatcher.clock.wallMs()
     const { retentionTimeMs } = request
-    const expireTimestampMs = retentionTimeMs < 0 ? -1 : nowMs + retentionTimeMs
+    const expireTimestampMs =
+      retentionTimeMs < 0 ? -1 : Math.min(nowMs + retentionTimeMs, Number.MAX_SAFE_INTEGER)
     const topics = request.topics.map(({ name, partitions }) => ({
       name,
       partitions: partitions.map(asked => {
@@ -52,10 +53,10 @@ function commit(
   request: Request,
   apiVersion: number,
   rows: readonly OffsetRow[],
-  { committed }: Services,
+  { committed, config }: Services,
 ): number | Promise<number> {
   const { groupId, memberId, groupInstanceId, generationIdOrMemberEpoch: generation } = request
-  if (isGroupIdTooLong(groupId)) return Errors.INVALID_GROUP_ID
+  if (isIdTooLong(groupId, config.groups.idBytesMax)) return Errors.INVALID_GROUP_ID
   const knowsGroupIdNotFound = apiVersion >= 9
   const committer = { groupId, memberId, groupInstanceId, generation, knowsGroupIdNotFound }
   return committed.commit(committer, rows.length > 1 ? lastOfEach(rows) : rows)

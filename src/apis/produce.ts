@@ -18,6 +18,7 @@ import type { Services } from '../services.ts'
 import type { Topic } from '../topics/topic-registry.ts'
 import type { ApiRow } from './api-row.ts'
 import { unavailableCode } from './partition-errors.ts'
+import { refusalOfBatch } from './produce-errors.ts'
 
 type Request = RequestOf<typeof Produce>
 type Response = ResponseOf<typeof Produce>
@@ -77,13 +78,17 @@ class ProduceRow implements ResponseRow {
     this.#close(errorCode)
   }
 
-  fail(errorCode: number, services: Services): void {
+  fail(errorCode: number, errorMessage: string, services: Services): void {
     this.errorCode = errorCode
     this.baseOffset = -1
     this.logAppendTimeMs = -1
     this.logStartOffset = -1
-    this.errorMessage = errorName(errorCode)
+    this.errorMessage = errorMessage
     services.metrics.add(Metric.produceErrors, 1)
+  }
+
+  failMissing(name: string, topic: Topic | undefined, services: Services): void {
+    this.fail(Errors.UNKNOWN_TOPIC_OR_PARTITION, missing(name, this.index, topic), services)
   }
 
   #appended(reply: Reply): void {
@@ -107,8 +112,17 @@ class ProduceRow implements ResponseRow {
     }
   }
 
+  refuse(errorCode: number, { topic, index }: Partition): void {
+    const { services } = this.#operation
+    const { decompressedBytesMax } = services.config.limits
+    const log = services.topics.get(topic)?.log ?? services.config.defaultLog
+    const batchBytes = this.#recordsBytes
+    const batch = { topic, partition: index, batchBytes, log, decompressedBytesMax }
+    this.fail(errorCode, refusalOfBatch(errorCode, batch), services)
+  }
+
   #close(errorCode: number, refusal: Reply | null = null): void {
-    if (errorCode !== Errors.NONE) this.fail(errorCode, this.#operation.services)
+    if (errorCode !== Errors.NONE) this.refuse(errorCode, this.#partition as Partition)
     if (refusal !== null) blameRecord(this, refusal)
     this.#operation.closeOne()
   }
@@ -159,7 +173,9 @@ class ProduceOperation {
         const { index, records } = partitionData[j]
         const row = new ProduceRow(index, this)
         partitionResponses[j] = row
-        this.#startRow(row, topic, records, refusal)
+        if (refusal !== null) row.fail(refusal.errorCode, refusal.why, this.services)
+        else if (topic === undefined) row.failMissing(name, topic, this.services)
+        else this.#startRow(row, topic, records)
       }
     }
     this.closeOne()
@@ -177,29 +193,44 @@ class ProduceOperation {
     this.#call.finishSilently(failed === undefined ? null : errorName(failed.errorCode))
   }
 
-  #refusal(): number {
+  #refusal(): Refusal | null {
     const { acks, transactionalId } = this.request
-    if (acks < acksAll || acks > 1) return Errors.INVALID_REQUIRED_ACKS
-    return transactionalId === null ? Errors.NONE : Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+    if (acks < acksAll || acks > 1) {
+      const why = `acks=${acks} is none of 0, 1 and -1 (all): set acks of the producer`
+      return { errorCode: Errors.INVALID_REQUIRED_ACKS, why }
+    }
+    if (transactionalId === null) return null
+    const why = 'odradek has no transactions yet: produce without a transactional.id'
+    return { errorCode: Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, why }
   }
 
-  #startRow(
-    row: ProduceRow,
-    topic: Topic | undefined,
-    records: Uint8Array | null,
-    refusal: number,
-  ): void {
+  #startRow(row: ProduceRow, topic: Topic, records: Uint8Array | null): void {
     const { services } = this
-    const partition = topic?.partitions[row.index]
-    if (refusal !== Errors.NONE) row.fail(refusal, services)
-    else if (topic === undefined || partition === undefined)
-      row.fail(Errors.UNKNOWN_TOPIC_OR_PARTITION, services)
-    else if (topic.log.isInternal) row.fail(Errors.INVALID_TOPIC_EXCEPTION, services)
-    else if (partition.state !== 'online') row.fail(unavailableCode(partition), services)
-    else if (records === null || records.length === 0) row.fail(Errors.INVALID_RECORD, services)
+    const { name } = topic
+    const partition = topic.partitions[row.index]
+    if (partition === undefined) row.failMissing(name, topic, services)
+    else if (topic.log.isInternal) {
+      const why = `Topic ${name} is the broker's own: produce to another`
+      row.fail(Errors.INVALID_TOPIC_EXCEPTION, why, services)
+    } else if (partition.state !== 'online') row.refuse(unavailableCode(partition), partition)
+    else if (records === null || records.length === 0) row.refuse(Errors.INVALID_RECORD, partition)
     else {
       this.#open++
       row.append(partition, records, this.#call, services)
     }
   }
+}
+
+interface Refusal {
+  readonly errorCode: number
+  readonly why: string
+}
+
+function missing(name: string, index: number, topic: Topic | undefined): string {
+  if (topic !== undefined) {
+    const { length } = topic.partitions
+    return `Topic ${name} has partitions 0 to ${length - 1}, no ${index}: ask for the metadata again`
+  }
+  const shown = JSON.stringify(name.slice(0, 249))
+  return `Topic ${shown} does not exist: create it, or ask for its metadata where auto.create.topics.enable is true`
 }

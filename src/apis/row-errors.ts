@@ -17,6 +17,9 @@ export const invalidRequest = (errorMessage: string): RowError => ({
   errorMessage,
 })
 
+/** What a client sent is echoed cut off and quoted: it may be anything. */
+export const shown = (text: string): string => JSON.stringify(text.slice(0, 249))
+
 /** Names, or numbers, that occur more than once. */
 export function duplicates<T extends string | number>(items: Iterable<T>): Set<T> {
   const seen = new Set<T>()

@@ -14,6 +14,7 @@ import {
   parseValue,
   type Value,
 } from './kinds.ts'
+import { type LimitConfig, limitConfig } from './limit-settings.ts'
 import { type Setting, settings } from './settings.ts'
 import { ConfigError, type ConfigSources, type RawValue, rawValues } from './sources.ts'
 import { topicConfigTable } from './topic-config-table.ts'
@@ -46,16 +47,7 @@ export interface BrokerConfig {
   readonly workers: number
   readonly requestArenaBytes: number
   readonly responseArenaBytes: number
-  readonly socketRequestBytesMax: number
-  readonly fetchBytesMax: number
-  /** 0: none. */
-  readonly fetchSessionsMax: number
-  readonly connectionsMax: number
-  readonly connectionsIdleMs: number
-  readonly connectionRequestsMax: number
-  readonly connectionBacklogBytesMax: number
-  readonly connectionStallMs: number
-  readonly partitionsMax: number
+  readonly limits: LimitConfig
   readonly autoCreateTopics: boolean
   readonly deleteTopics: boolean
   readonly numPartitions: number
@@ -121,15 +113,7 @@ function assemble(
     workers: workers === 'auto' ? Math.max(1, availableParallelism() - 1) : (workers as number),
     requestArenaBytes: number('request.arena.bytes'),
     responseArenaBytes: number('response.arena.bytes'),
-    socketRequestBytesMax: number('socket.request.max.bytes'),
-    fetchBytesMax: number('fetch.max.bytes'),
-    fetchSessionsMax: number('max.incremental.fetch.session.cache.slots'),
-    connectionsMax: number('max.connections'),
-    connectionsIdleMs: number('connections.max.idle.ms'),
-    connectionRequestsMax: number('connection.requests.max'),
-    connectionBacklogBytesMax: number('connection.backlog.bytes'),
-    connectionStallMs: number('connection.stall.timeout.ms'),
-    partitionsMax: number('max.partitions'),
+    limits: limitConfig(values, isLoopback(kafka.host)),
     autoCreateTopics: flag('auto.create.topics.enable'),
     deleteTopics: flag('delete.topic.enable'),
     numPartitions: number('num.partitions'),
@@ -145,6 +129,7 @@ function assemble(
       journalBytes: flag('journal.enable') ? number('journal.bytes') : 0,
       diskReserveBytes: number('disk.reserve.bytes'),
       producerIdleMsMax: number('producer.id.expiration.ms'),
+      decompressedBytesMax: number('decompressed.max.bytes'),
     },
     topicDefaults: defaults,
     defaultLog: toLogConfig(new Map(), defaults),
@@ -182,13 +167,17 @@ function checkTogether(config: BrokerConfig, raw: ReadonlyMap<string, RawValue>)
       `${culprit}: ${low} (${lowValue}) must not exceed ${high} (${highValue}): lower the first or raise the second`,
     )
   }
-  const { socketRequestBytesMax, requestArenaBytes, responseArenaBytes, fetchBytesMax } = config
+  const { requestArenaBytes, responseArenaBytes, limits } = config
+  const { frameBytesMax, fetchBytesMax, partitionsMax } = limits
   const batchBytesMax = config.defaultLog.batchBytesMax
   // A frame lies in one piece, and the largest must not need all of the arena to itself.
   const half = 'half of request.arena.bytes'
-  order('socket.request.max.bytes', socketRequestBytesMax, half, requestArenaBytes / 2)
-  order('message.max.bytes', batchBytesMax, 'socket.request.max.bytes', socketRequestBytesMax)
+  order('socket.request.max.bytes', frameBytesMax, half, requestArenaBytes / 2)
+  order('message.max.bytes', batchBytesMax, 'socket.request.max.bytes', frameBytesMax)
   order('fetch.max.bytes', fetchBytesMax, 'response.arena.bytes', responseArenaBytes)
+  const { connectionBacklogBytesMax, backlogBytesMax } = limits
+  const all = 'connections.backlog.bytes'
+  order('connection.backlog.bytes', connectionBacklogBytesMax, all, backlogBytesMax)
   const { minCompactionLagMs, maxCompactionLagMs } = config.defaultLog
   const lag = 'log.cleaner.max.compaction.lag.ms'
   order('log.cleaner.min.compaction.lag.ms', minCompactionLagMs, lag, maxCompactionLagMs)
@@ -198,7 +187,7 @@ function checkTogether(config: BrokerConfig, raw: ReadonlyMap<string, RawValue>)
     'group.max.session.timeout.ms',
   ] as const
   order(shortest, sessionTimeoutMsMin, longest, sessionTimeoutMsMax)
-  order('num.partitions', config.numPartitions, 'max.partitions', config.partitionsMax)
+  order('num.partitions', config.numPartitions, 'max.partitions', partitionsMax)
 }
 
 function refuseExposure(key: string, flag: string, endpoint: Endpoint, insecure: boolean): void {

@@ -126,6 +126,8 @@ export interface GroupConfig {
   readonly groupsMax: number
   readonly memberBytesMax: number
   readonly groupsBytesMax: number
+  /** Longest group id and instance id. */
+  readonly idBytesMax: number
   readonly offsetsPartitions: number
   readonly offsetsSegmentBytes: number
   readonly offsetsRetentionMs: number
@@ -146,6 +148,7 @@ export function groupConfig(values: ReadonlyMap<string, Value>): GroupConfig {
     groupsMax: number('max.groups'),
     memberBytesMax: number('group.member.max.bytes'),
     groupsBytesMax: number('groups.max.bytes'),
+    idBytesMax: number('id.max.bytes'),
     offsetsPartitions: number('offsets.topic.num.partitions'),
     offsetsSegmentBytes: number('offsets.topic.segment.bytes'),
     offsetsRetentionMs: number('offsets.retention.minutes') * 60_000,

@@ -7,11 +7,10 @@
  */
 
 /** Kafka's ConfigDef.Type as numbered by DescribeConfigs v3+ (KIP-569). */
-export const ConfigType = {
+const ConfigType = {
   BOOLEAN: 1,
   STRING: 2,
   INT: 3,
-  SHORT: 4,
   LONG: 5,
   DOUBLE: 6,
   LIST: 7,
@@ -21,7 +20,7 @@ export interface IntegerKind {
   readonly type: 'integer'
   readonly min: number
   readonly max: number
-  readonly width: 'int' | 'long' | 'short'
+  readonly width: 'int' | 'long'
   /** One word that is allowed beside numbers, `auto`. */
   readonly word?: string
 }
@@ -202,11 +201,7 @@ function integerExpectation({ min, max, word, width }: IntegerKind): string {
 export function configType(kind: Kind): number {
   switch (kind.type) {
     case 'integer':
-      return kind.width === 'int'
-        ? ConfigType.INT
-        : kind.width === 'short'
-          ? ConfigType.SHORT
-          : ConfigType.LONG
+      return kind.width === 'int' ? ConfigType.INT : ConfigType.LONG
     case 'double':
       return ConfigType.DOUBLE
     case 'boolean':
@@ -229,12 +224,6 @@ export const int = (min: number, max = INT_MAX, word?: string): IntegerKind => (
 export const long = (min: number, max: number = Number.MAX_SAFE_INTEGER): IntegerKind => ({
   type: 'integer',
   width: 'long',
-  min,
-  max,
-})
-export const short = (min: number, max: number): IntegerKind => ({
-  type: 'integer',
-  width: 'short',
   min,
   max,
 })

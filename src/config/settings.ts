@@ -10,11 +10,11 @@ import {
   type EndpointKind,
   int,
   type Kind,
-  long,
   oneOf,
   type Scalar,
   type TextKind,
 } from './kinds.ts'
+import { limitSettings } from './limit-settings.ts'
 import { topicConfigTable } from './topic-config-table.ts'
 
 export type Section =
@@ -149,88 +149,6 @@ const threads: Setting[] = [
   },
 ]
 
-const limits: Setting[] = [
-  {
-    key: 'socket.request.max.bytes',
-    section: 'limits',
-    kind: int(64 * 1024, 512 * MIB),
-    default: 32 * MIB,
-    kafkaDefault: '104857600',
-    effect: acts,
-    doc: 'Largest request frame, at most half the request arena. A connection that announces a larger one is closed.',
-  },
-  {
-    key: 'fetch.max.bytes',
-    section: 'limits',
-    kind: int(1024, 512 * MIB),
-    default: 8 * MIB,
-    kafkaDefault: '57671680',
-    effect: acts,
-    doc: 'Most record bytes in one fetch response, whatever the client asks for. A first batch above it is still sent.',
-  },
-  {
-    key: 'max.incremental.fetch.session.cache.slots',
-    section: 'limits',
-    kind: int(0, 100_000),
-    default: 1000,
-    effect: acts,
-    doc: 'Most fetch sessions (KIP-227): consumers of many partitions name only what changed. Others fetch without one.',
-  },
-  {
-    key: 'max.connections',
-    section: 'limits',
-    kind: int(1),
-    default: 10_000,
-    kafkaDefault: '2147483647',
-    effect: acts,
-    doc: 'Open connections of the Kafka listener; more are closed at once.',
-  },
-  {
-    key: 'connections.max.idle.ms',
-    section: 'limits',
-    kind: long(1000, 2147483647),
-    default: 600_000,
-    effect: acts,
-    doc: 'A connection that sends nothing for so long is closed.',
-  },
-  {
-    key: 'connection.requests.max',
-    section: 'limits',
-    kind: int(1, 1_000_000),
-    default: 4096,
-    kafkaDefault: null,
-    effect: acts,
-    doc: 'Unanswered requests of one connection, above which its socket is not read.',
-  },
-  {
-    key: 'connection.backlog.bytes',
-    section: 'limits',
-    kind: int(64 * 1024),
-    default: 8 * MIB,
-    kafkaDefault: null,
-    effect: acts,
-    doc: 'Response bytes a client may leave unread, above which its requests wait.',
-  },
-  {
-    key: 'connection.stall.timeout.ms',
-    section: 'limits',
-    kind: long(100, 2147483647),
-    default: 30_000,
-    kafkaDefault: null,
-    effect: acts,
-    doc: 'A client is closed that takes none of its responses, or gets no further with a request, for so long.',
-  },
-  {
-    key: 'max.partitions',
-    section: 'limits',
-    kind: int(1, 65_536),
-    default: 4096,
-    kafkaDefault: null,
-    effect: acts,
-    doc: 'Partitions of all topics together.',
-  },
-]
-
 const topics: Setting[] = [
   {
     key: 'auto.create.topics.enable',
@@ -304,7 +222,7 @@ export const settings: readonly Setting[] = [
   ...storage,
   ...housekeepingSettings,
   ...threads,
-  ...limits,
+  ...limitSettings,
   ...topics,
   ...topicDefaultSettings,
   ...groupSettings,

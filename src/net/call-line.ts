@@ -36,6 +36,10 @@ export class CallLine {
     this.inFlightBytes -= call.requestBytes
   }
 
+  isFull(callsMax: number, bytesMax: number): boolean {
+    return this.inFlightCalls >= callsMax || this.inFlightBytes > bytesMax
+  }
+
   /** The oldest call that is not answered. */
   get front(): PendingCall | undefined {
     return this.#calls[this.#first]

@@ -9,7 +9,7 @@ import type { Socket } from 'node:net'
 import type { Principal } from '../apis/api-row.ts'
 import { unknownVersion } from '../apis/api-versions.ts'
 import { labelled, Metric } from '../metrics.ts'
-import { Reader, type Writer } from '../protocol/bytes.ts'
+import type { Writer } from '../protocol/bytes.ts'
 import { type RequestHeader, readRequestHeader, writeResponseHeader } from '../protocol/headers.ts'
 import { ApiVersions } from '../protocol/messages/api-versions.ts'
 import { Fetch } from '../protocol/messages/fetch.ts'
@@ -44,8 +44,6 @@ const anonymous: Principal = { type: 'User', name: 'ANONYMOUS' }
 /** Marks an answer whose bytes are in the output queue already. */
 const inPlace: Uint8Array[] = []
 const rejectedHttp = labelled('framesRejected', 'http')
-/** Requests are decoded one at a time and synchronously: one reader serves all connections. */
-const reader = new Reader()
 const header = {} as RequestHeader
 
 export class Connection implements ReadSink {
@@ -69,15 +67,15 @@ export class Connection implements ReadSink {
   /** Set once no more requests are taken: why the connection ends when its last answers have left. */
   #ending: CloseReason | null = null
 
-  constructor(listener: Listener, accepted: Socket, path: ReadPath) {
+  constructor(listener: Listener, accepted: Socket, remoteHost: string, path: ReadPath) {
     this.#listener = listener
     this.#path = path
     this.#watch = new StallWatch(listener.clock.monotonicMs())
     this.#decoder = new FrameDecoder(listener.blocks, listener.limits.frameBytesMax)
-    this.remoteHost = accepted.remoteAddress ?? ''
+    this.remoteHost = remoteHost
     accepted.setNoDelay(true)
     this.#socket = attachSink(accepted, this, path)
-    this.#output = new OutputQueue(this.#socket, regions => listener.freeRegions(regions))
+    this.#output = new OutputQueue(this.#socket, listener)
     this.#socket.on('drain', () => this.#unmute(Mute.backlog))
     const gone = (): void => this.close(this.#ending ?? 'client')
     this.#socket.on('end', gone).on('error', gone).on('close', gone)
@@ -125,14 +123,14 @@ export class Connection implements ReadSink {
   sweep(nowMs: number): void {
     const { limits, blocks } = this.#listener
     const idleMs = nowMs - this.#watch.lastReadMs
-    const backlogBytes = this.#output.backlogBytes
+    const backlogBytes = this.#output.count()
     const taken = takenBytes(this.#socket)
     const pendingBytes = this.#muted === 0 ? this.#decoder.pendingBytes : 0
-    if (this.#watch.isTakingNothing(nowMs, backlogBytes, taken, limits.stallMs)) {
+    if (this.#watch.isTakingNothing(nowMs, backlogBytes, taken, limits.connectionStallMs)) {
       this.#reject('the peer takes no answers', null, 'slow')
     } else if (this.#watch.isFrameStalled(nowMs, pendingBytes, this.#listener.stallMsMax())) {
       this.#reject('stalled in mid-frame', null, 'slow')
-    } else if (idleMs > limits.idleMs && this.line.inFlightCalls === 0) {
+    } else if (idleMs > limits.connectionIdleMs && this.line.inFlightCalls === 0) {
       this.close('idle')
     } else if (this.#muted === 0 && (idleMs > demoteAfterMs || blocks.waiterCount > 0)) {
       this.#decoder.demote(idleMs > demoteAfterMs && blocks.waiterCount > 0)
@@ -144,7 +142,7 @@ export class Connection implements ReadSink {
   flush(): void {
     this.#dirty = false
     this.#listener.metrics.add(Metric.bytesOut, this.#output.flush())
-    if (this.#output.backlogBytes > this.#listener.limits.backlogBytesMax) this.#mute(Mute.backlog)
+    if (this.#output.isTooMuch()) this.#mute(Mute.backlog)
   }
 
   /** Takes no more requests; answers already owed are still sent. Resolves when the socket is closed. */
@@ -204,6 +202,7 @@ export class Connection implements ReadSink {
 
   /** Starts one request. False when it must wait, or was refused; nothing was done then. */
   #accept(frame: Frame): boolean {
+    const { reader } = this.#listener
     reader.reset(frame.bytes, frame.start, frame.end)
     readRequestHeader(reader, this.#listener.apis.isFlexible, header)
     const api = this.#listener.apis.get(header.apiKey)
@@ -228,6 +227,7 @@ export class Connection implements ReadSink {
 
   /** Copies a small produce frame, and what came with it, into the arena; the reader goes on there. */
   #moveToArena(frame: Frame): boolean {
+    const { reader } = this.#listener
     const headerBytes = reader.pos - frame.start
     if (!this.#decoder.moveToArena()) {
       this.#muteForArena()
@@ -239,16 +239,15 @@ export class Connection implements ReadSink {
   }
 
   #start(api: ServedApi, block: Block | null, requestBytes: number): void {
-    const request = api.codec(header.apiVersion).request.read(reader)
+    const request = api.codec(header.apiVersion).request.read(this.#listener.reader)
     const call = this.#begin(api, header.apiVersion, block, requestBytes)
     const { line } = this
-    const { limits } = this.#listener
+    const { limits, metrics, services } = this.#listener
     if (api.key === Fetch.key) this.#fetchCalls++
-    if (line.inFlightCalls >= limits.requestsMax || line.inFlightBytes > limits.inFlightBytesMax) {
+    if (line.isFull(limits.connectionRequestsMax, limits.inFlightBytesMax))
       this.#mute(Mute.inFlight)
-    }
-    this.#listener.metrics.add(api.requestsMetric, 1)
-    const result = api.row.handle(request, call, this.#listener.services)
+    metrics.add(api.requestsMetric, 1)
+    const result = api.row.handle(request, call, services)
     // A refused acks=0 call has closed the connection by now, and with it emptied the line.
     if (!call.expectsResponse && !this.closed) line.leave(call)
     if (result === undefined) return
@@ -305,16 +304,16 @@ export class Connection implements ReadSink {
         this.#listener.flushLater(this)
       }
     }
+    if (this.#output.isMuchGathered && this.#output.isTooMuch()) this.#mute(Mute.backlog)
   }
 
   #settleCall(call: PendingCall): void {
     const line = this.line
     line.settle(call)
     if ((this.#muted & Mute.inFlight) !== 0) {
-      const { requestsMax, inFlightBytesMax } = this.#listener.limits
-      const calm =
-        line.inFlightCalls < requestsMax / 2 && line.inFlightBytes <= inFlightBytesMax / 2
-      if (calm) queueMicrotask(() => this.#unmute(Mute.inFlight))
+      const { connectionRequestsMax, inFlightBytesMax } = this.#listener.limits
+      const isCalm = !line.isFull(connectionRequestsMax / 2, inFlightBytesMax / 2)
+      if (isCalm) queueMicrotask(() => this.#unmute(Mute.inFlight))
     }
     if (call.api.key === Fetch.key) {
       this.#fetchCalls--

@@ -3,17 +3,20 @@
  * Dispatcher thread. Counts connections itself: with too few file descriptors the system closes new ones silently.
  */
 import net from 'node:net'
+import type { LimitConfig } from '../config/limit-settings.ts'
 import type { Clock } from '../contracts/clock.ts'
 import type { Dispatcher } from '../dispatcher.ts'
 import { type Logger, PeerLogLimit } from '../log.ts'
 import { Metric, type ThreadMetrics } from '../metrics.ts'
-import { Writer } from '../protocol/bytes.ts'
+import { Reader, Writer } from '../protocol/bytes.ts'
 import type { Region } from '../ring/arena.ts'
 import type { Services } from '../services.ts'
 import type { ApiTable } from './api-table.ts'
 import type { ReadPath } from './arena-socket.ts'
+import { Backlog } from './backlog.ts'
 import type { BlockPool } from './block-pool.ts'
 import { Connection } from './connection.ts'
+import { ConnectionGate, type GateLimits } from './connection-gate.ts'
 import { httpHint } from './wrong-protocol.ts'
 
 const sweepMs = 1000
@@ -32,16 +35,21 @@ export interface ListenerOptions {
   readonly httpUrl: () => string | null
 }
 
-/** RELIABILITY.md section 4; per connection but for the first. */
-export interface ConnectionLimits {
-  readonly connectionsMax: number
-  readonly frameBytesMax: number
-  readonly idleMs: number
-  /** No progress for this long in mid-frame, or in taking answers, closes the connection. */
-  readonly stallMs: number
-  readonly requestsMax: number
+/** Those of the configuration, and what follows from the machine and the arena. */
+export interface ConnectionLimits
+  extends GateLimits,
+    Pick<
+      LimitConfig,
+      | 'frameBytesMax'
+      | 'reader'
+      | 'connectionIdleMs'
+      | 'connectionStallMs'
+      | 'connectionRequestsMax'
+      | 'connectionBacklogBytesMax'
+      | 'backlogBytesMax'
+    > {
+  /** Request bytes of one connection. */
   readonly inFlightBytesMax: number
-  readonly backlogBytesMax: number
 }
 
 export class Listener {
@@ -53,10 +61,16 @@ export class Listener {
   readonly blocks: BlockPool
   readonly limits: ConnectionLimits
   readonly writer = new Writer()
+  /** Requests are decoded one at a time and synchronously: one reader serves all connections. */
+  readonly reader: Reader
+  readonly backlog: Backlog
   readonly #options: ListenerOptions
   readonly #dispatcher: Dispatcher
   readonly #server: net.Server
   readonly #connections = new Set<Connection>()
+  readonly #gate: ConnectionGate
+  /** Accepted sockets that wait for their turn. */
+  readonly #waiting = new Map<net.Socket, NodeJS.Timeout>()
   readonly #peerLog = new PeerLogLimit()
   #sweeping: NodeJS.Timeout | null = null
 
@@ -70,6 +84,9 @@ export class Listener {
     this.#dispatcher = options.dispatcher
     this.blocks = options.dispatcher.blocks
     this.limits = options.limits
+    this.reader = new Reader(undefined, options.limits.reader)
+    this.backlog = new Backlog(options.limits)
+    this.#gate = new ConnectionGate(options.limits)
     const pauseOnConnect = options.readPath === 'direct'
     this.#server = net.createServer({ pauseOnConnect }, socket => this.#accept(socket))
   }
@@ -101,6 +118,10 @@ export class Listener {
   async close(graceMs: number): Promise<void> {
     if (this.#sweeping !== null) clearInterval(this.#sweeping)
     const stopped = new Promise<void>(resolve => this.#server.close(() => resolve()))
+    for (const [socket, timer] of this.#waiting) {
+      clearTimeout(timer)
+      socket.destroy()
+    }
     this.#dispatcher.drain()
     const timer = setTimeout(() => {
       for (const connection of this.#connections) connection.close('shutdown')
@@ -112,6 +133,7 @@ export class Listener {
 
   forget(connection: Connection): void {
     this.#connections.delete(connection)
+    this.#gate.left(connection.remoteHost)
     this.metrics.set(Metric.connections, this.#connections.size)
   }
 
@@ -125,7 +147,7 @@ export class Listener {
 
   /** How long a peer may stall in mid-frame: less while others wait for arena space. */
   stallMsMax(): number {
-    const { stallMs } = this.limits
+    const { connectionStallMs: stallMs } = this.limits
     return this.blocks.waiterCount > 0 ? Math.min(stallMs, stallUnderPressureMs) : stallMs
   }
 
@@ -139,15 +161,37 @@ export class Listener {
   }
 
   #accept(socket: net.Socket): void {
-    if (this.#connections.size >= this.limits.connectionsMax) {
+    const address = socket.remoteAddress ?? ''
+    const admission = this.#gate.enter(address, this.clock.monotonicMs())
+    if ('refusal' in admission) {
       this.metrics.add(Metric.connectionsRejected, 1)
-      this.logPeer(socket.remoteAddress ?? '', 'as many connections are open as are allowed')
+      this.logPeer(address, admission.refusal)
       socket.destroy()
-      return
-    }
+    } else if (admission.waitMs === 0) this.#open(socket, address)
+    else this.#openLater(socket, address, admission.waitMs)
+  }
+
+  #open(socket: net.Socket, address: string): void {
     this.metrics.add(Metric.connectionsOpened, 1)
-    this.#connections.add(new Connection(this, socket, this.#options.readPath))
+    this.#connections.add(new Connection(this, socket, address, this.#options.readPath))
     this.metrics.set(Metric.connections, this.#connections.size)
+  }
+
+  #openLater(socket: net.Socket, address: string, waitMs: number): void {
+    this.metrics.add(Metric.connectionsDelayed, 1)
+    const goneMeanwhile = (): void => {
+      clearTimeout(timer)
+      this.#waiting.delete(socket)
+      this.#gate.left(address)
+    }
+    const ignored = (): void => {}
+    const timer = setTimeout(() => {
+      this.#waiting.delete(socket)
+      socket.off('close', goneMeanwhile).off('error', ignored)
+      this.#open(socket, address)
+    }, waitMs)
+    this.#waiting.set(socket, timer)
+    socket.once('close', goneMeanwhile).on('error', ignored)
   }
 
   #sweep(): void {

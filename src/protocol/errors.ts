@@ -142,7 +142,6 @@ export const Errors = {
   STREAMS_TOPOLOGY_DESCRIPTION_UPDATE_FAILED: 135,
   CONTROLLER_ID_NOT_REGISTERED: 136,
 } as const
-export type ErrorName = keyof typeof Errors
 
 /** Codes after which a client may send the same request again. */
 const retriable: ReadonlySet<number> = new Set<number>([

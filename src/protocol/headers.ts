@@ -25,7 +25,6 @@ export type FlexibleLookup = (apiKey: number, apiVersion: number) => boolean | n
 
 type AnySchema = ApiSchema<never, never>
 const apiVersionsKey = 18
-const clientIdBytesMax = 255
 
 export function newRequestHeader(): RequestHeader {
   return { apiKey: 0, apiVersion: 0, correlationId: 0, clientId: null }
@@ -48,7 +47,9 @@ export function readRequestHeader(
   if (flexible === null) return into
   const clientIdAt = r.pos
   into.clientId = r.nullableString()
-  if (r.pos - clientIdAt > clientIdBytesMax + 2) throw new ProtocolError('client id too long')
+  const { clientIdBytesMax } = r.limits
+  if (r.pos - clientIdAt > clientIdBytesMax + 2)
+    throw new ProtocolError(`client id too long (id.max.bytes=${clientIdBytesMax})`)
   if (flexible) r.skipTags()
   return into
 }

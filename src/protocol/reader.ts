@@ -18,12 +18,28 @@ export class ProtocolError extends RangeError {
 export const zeroUuid = 'AAAAAAAAAAAAAAAAAAAAAA'
 
 const stringBytesMax = 0x7fff
-const tagsMax = 16
-const tagBytesMax = 4096
-const objectsMax = 250_000
-/** Elements allowed in one request: each top-level array, all second-level arrays together. */
-const topicsMax = 10_000
-const partitionsMax = 100_000
+
+/** What one message may make its reader hold; the settings of the broker (src/config/limit-settings.ts). */
+export interface ReaderLimits {
+  /** Of a request: elements of its outermost array, of all second-level arrays together, of all arrays. */
+  readonly topicsMax: number
+  readonly partitionsMax: number
+  readonly elementsMax: number
+  /** Of one struct. */
+  readonly tagsMax: number
+  readonly tagBytesMax: number
+  /** Of a request's header. */
+  readonly clientIdBytesMax: number
+}
+
+export const defaultReaderLimits: ReaderLimits = {
+  topicsMax: 10_000,
+  partitionsMax: 100_000,
+  elementsMax: 250_000,
+  tagsMax: 16,
+  tagBytesMax: 4096,
+  clientIdBytesMax: 255,
+}
 
 /** The fast conversions node:buffer uses itself; public, but not in its types. */
 interface RawBuffer extends Buffer {
@@ -48,10 +64,12 @@ export class Reader {
   end = 0
   private source: Uint8Array = empty
   private view: DataView = new DataView(empty.buffer, 0, 0)
-  private objectsLeft = objectsMax
-  private partitionsLeft = partitionsMax
+  private elementsLeft = 0
+  private partitionsLeft = 0
+  readonly limits: ReaderLimits
 
-  constructor(bytes: Uint8Array = empty) {
+  constructor(bytes: Uint8Array = empty, limits: ReaderLimits = defaultReaderLimits) {
+    this.limits = limits
     this.reset(bytes)
   }
 
@@ -67,8 +85,8 @@ export class Reader {
     }
     this.pos = start
     this.end = end
-    this.objectsLeft = objectsMax
-    this.partitionsLeft = partitionsMax
+    this.elementsLeft = this.limits.elementsMax
+    this.partitionsLeft = this.limits.partitionsMax
     return this
   }
 
@@ -98,16 +116,8 @@ export class Reader {
     return this.view.getInt16(this.span(2))
   }
 
-  uint16(): number {
-    return this.view.getUint16(this.span(2))
-  }
-
   int32(): number {
     return this.view.getInt32(this.span(4))
-  }
-
-  uint32(): number {
-    return this.view.getUint32(this.span(4))
   }
 
   /** A number: exact up to 2^53, beyond that refused. */
@@ -116,10 +126,6 @@ export class Reader {
     const high = this.view.getInt32(at)
     if (high > 0x1f_ffff || high < -0x20_0000) return fail('int64 beyond 2^53')
     return high * 0x1_0000_0000 + this.view.getUint32(at + 4)
-  }
-
-  float64(): number {
-    return this.view.getFloat64(this.span(8))
   }
 
   /** 22 characters of base64url, as Kafka prints it. */
@@ -181,7 +187,11 @@ export class Reader {
     const bytes = this.bytes as RawBuffer
     if (size > cachedTextBytesMax) {
       if (size > stringBytesMax) return fail('string too long')
-      return bytes.utf8Slice(start, this.pos)
+      const long = bytes.utf8Slice(start, this.pos)
+      // Bytes that are no UTF-8 become U+FFFD, three bytes each: no answer could carry such a name back.
+      const mayGrow = size * 3 > stringBytesMax
+      if (mayGrow && Buffer.byteLength(long) > stringBytesMax) return fail('string too long')
+      return long
     }
     let hash = size
     let all = 0
@@ -286,14 +296,15 @@ export class Reader {
 
   /** Charges `count` elements of a request's array at nesting `level` (0 = topics) and returns it. */
   take(count: number, level: number): number {
+    const { limits } = this
     if (level === 0) {
-      if (count > topicsMax) return fail('too many topics')
+      if (count > limits.topicsMax) return tooMany('topics', limits.topicsMax)
     } else if (level === 1) {
       this.partitionsLeft -= count
-      if (this.partitionsLeft < 0) return fail('too many partitions')
+      if (this.partitionsLeft < 0) return tooMany('partitions', limits.partitionsMax)
     }
-    this.objectsLeft -= count
-    if (this.objectsLeft < 0) return fail('too many elements')
+    this.elementsLeft -= count
+    if (this.elementsLeft < 0) return tooMany('elements', limits.elementsMax)
     return count
   }
 
@@ -314,7 +325,8 @@ export class Reader {
 
   tagCount(): number {
     const count = this.uvarint()
-    return count > tagsMax ? fail('too many tags') : count
+    const { tagsMax } = this.limits
+    return count > tagsMax ? tooMany('tags', tagsMax) : count
   }
 
   /** The next tag: tags ascend, none comes twice. */
@@ -328,7 +340,8 @@ export class Reader {
     const size = this.uvarint()
     const end = this.pos + size
     if (end > this.end) return fail('truncated tag')
-    if (end - start > tagBytesMax) return fail('tags too large')
+    const { tagBytesMax } = this.limits
+    if (end - start > tagBytesMax) fail(`tags too large (request.tag.bytes.max=${tagBytesMax})`)
     return end
   }
 
@@ -340,6 +353,11 @@ export class Reader {
 
 function fail(why: string): never {
   throw new ProtocolError(why)
+}
+
+/** Settings are named for what they bound. */
+function tooMany(what: string, most: number): never {
+  return fail(`too many ${what} (request.${what}.max=${most})`)
 }
 
 function sameText(text: string, bytes: Uint8Array, start: number): boolean {

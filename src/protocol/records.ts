@@ -29,7 +29,7 @@ export interface LogRecord {
   readonly headers: readonly (readonly [key: string, value: Uint8Array | null])[]
 }
 
-const decompressedBytesMaxDefault = 16 * 1024 * 1024
+export const decompressedBytesMaxDefault = 16 * 1024 * 1024
 const noHeaders: LogRecord['headers'] = []
 
 /** The whole batches of a records blob, as views; a batch cut short at the end is left out (PROTOCOL.md 3.3.3). */

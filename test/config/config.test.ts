@@ -4,6 +4,8 @@ import { availableParallelism } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { ConfigError, type ConfigSources, isLoopback, loadConfig } from '../../src/config/config.ts'
+import { defaultReaderLimits } from '../../src/protocol/reader.ts'
+import { decompressedBytesMaxDefault } from '../../src/protocol/records.ts'
 import { makeTempDirectory } from '../support/temp-directory.ts'
 
 const temp = await makeTempDirectory()
@@ -39,11 +41,18 @@ test('without any source the embedded defaults are in force', () => {
     workers: Math.max(1, availableParallelism() - 1),
     autoCreateTopics: true,
     numPartitions: 1,
-    socketRequestBytesMax: 32 * 1024 * 1024,
     requestArenaBytes: 64 * 1024 * 1024,
-    fetchBytesMax: 8 * 1024 * 1024,
-    partitionsMax: 4096,
-    connectionsIdleMs: 600_000,
+    limits: {
+      frameBytesMax: 32 * 1024 * 1024,
+      reader: defaultReaderLimits,
+      decompressedBytesMax: decompressedBytesMaxDefault,
+      fetchBytesMax: 8 * 1024 * 1024,
+      connectionsPerIpMax: Number.POSITIVE_INFINITY,
+      connectionsPerSecondMax: Number.POSITIVE_INFINITY,
+      backlogBytesMax: 128 * 1024 * 1024,
+      partitionsMax: 4096,
+      connectionIdleMs: 600_000,
+    },
   })
   expect(config.defaultLog).toEqual({
     segmentBytesMax: 1024 ** 3,

@@ -14,7 +14,7 @@ import { crc32c } from '../../src/protocol/crc32c.ts'
 
 const MAGIC = 0x6f64726a
 export const HEADER_BYTES = ROUND_HEADER_BYTES
-export const RECORD_BYTES = 56
+const RECORD_BYTES = 56
 const CRC_AT = 4
 const CRC_START = 8
 

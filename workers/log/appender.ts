@@ -47,6 +47,7 @@ export interface AppendTarget extends JournaledLog {
 export class Appender {
   readonly #log: AppendTarget
   readonly #clock: OpenLogOptions['env']['clock']
+  readonly #decompressedBytesMax: number | undefined
   readonly #producers: ProducerState
   readonly #checkpoints: Checkpoints
   readonly #flusher: Flusher
@@ -71,6 +72,7 @@ export class Appender {
   ) {
     this.#log = log
     this.#clock = env.clock
+    this.#decompressedBytesMax = env.decompressedBytesMax
     this.#producers = parts.producers
     this.#checkpoints = parts.checkpoints
     this.#flusher = parts.flusher
@@ -110,7 +112,7 @@ export class Appender {
     }
     // Once a round: to ask for the time costs as much as all else that is done per batch.
     if (this.#round.count === 0) this.#roundWallMs = this.#clock.wallMs()
-    const broken = checkRecords(batch, config, this.#roundWallMs, into)
+    const broken = checkRecords(batch, config, this.#roundWallMs, into, this.#decompressedBytesMax)
     if (broken !== Errors.NONE) return broken
     if (config.timestampType === 'LogAppendTime') {
       into.logAppendTimeMs = this.#stampMs()

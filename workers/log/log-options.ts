@@ -11,7 +11,12 @@ export type LogState = 'online' | 'offline' | 'read-only'
 
 export interface OpenLogOptions {
   readonly spec: PartitionSpec
-  readonly env: { readonly disk: Disk; readonly clock: Clock }
+  readonly env: {
+    readonly disk: Disk
+    readonly clock: Clock
+    /** decompressed.max.bytes; without it its default. */
+    readonly decompressedBytesMax?: number
+  }
   /** Of the owner; absent where there is none. */
   readonly journal?: OwnerJournal
   /** Some of `offsets` or `state` have moved: after a commit that took records, and after a flush. */

@@ -13,11 +13,8 @@ import type { LogConfig } from '../../src/contracts/log-config.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { ProtocolError } from '../../src/protocol/reader.ts'
 import { maxTimestampAt } from '../../src/protocol/record-batch.ts'
-import { records } from '../../src/protocol/records.ts'
+import { decompressedBytesMaxDefault, type LogRecord, records } from '../../src/protocol/records.ts'
 import type { AppendResult } from './results.ts'
-
-/** What a batch may become when it is decompressed here. */
-const decompressedBytesMax = 16 * 1024 * 1024
 
 /** A record without a time of its own; the time rules let it pass. */
 const NO_TIMESTAMP = -1
@@ -31,6 +28,7 @@ export function checkRecords(
   config: LogConfig,
   wallMs: number,
   into: AppendResult,
+  decompressedBytesMax: number = decompressedBytesMaxDefault,
 ): number {
   const { cleanupCompact, timestampBeforeMsMax, timestampAfterMsMax } = config
   const isTimed = config.timestampType === 'CreateTime'
@@ -41,13 +39,19 @@ export function checkRecords(
   const latestMs = hasLatest ? wallMs + timestampAfterMsMax : Number.POSITIVE_INFINITY
   const isAhead = maxTimestampAt(batch, 0) > latestMs
   if (!isAhead && !hasEarliest && !cleanupCompact) return Errors.NONE
-  const error = walk(batch, cleanupCompact, earliestMs, latestMs, into)
+  const error = walk(
+    records(batch, { decompressedBytesMax }),
+    cleanupCompact,
+    earliestMs,
+    latestMs,
+    into,
+  )
   // The header says so, whatever the records do.
   return isAhead && error === Errors.NONE ? Errors.INVALID_TIMESTAMP : error
 }
 
 function walk(
-  batch: Uint8Array,
+  batch: Iterable<LogRecord>,
   needsKeys: boolean,
   earliestMs: number,
   latestMs: number,
@@ -55,7 +59,7 @@ function walk(
 ): number {
   let index = 0
   try {
-    for (const { offset, timestampMs, key } of records(batch, { decompressedBytesMax })) {
+    for (const { offset, timestampMs, key } of batch) {
       // Compaction keeps records by their offsets: two with the same one would make it lose the wrong one.
       if (offset !== index) return Errors.INVALID_RECORD
       const isKeyMissing = needsKeys && key === null

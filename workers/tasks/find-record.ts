@@ -7,7 +7,7 @@ import { records } from '../../src/protocol/records.ts'
 
 export default function findRecord(input: FindRecordInput): FoundRecord | null {
   const batch = Buffer.from(input.memory, input.start, input.length)
-  for (const { offset, timestampMs } of records(batch)) {
+  for (const { offset, timestampMs } of records(batch, input)) {
     if (timestampMs >= input.timestampMs && offset >= input.fromOffset) {
       return { offset, timestampMs }
     }

@@ -40,6 +40,8 @@ export interface FilterRules {
   readonly mapEnd: number
   readonly nowMs: number
   readonly deleteRetentionMs: number
+  /** Of one batch; without it the default of decompressed.max.bytes. */
+  readonly decompressedBytesMax?: number
 }
 
 /** Far beyond any date, and its difference to any timestamp is exact. */
@@ -54,11 +56,12 @@ export class BatchFilter {
   /** Records that a tombstone may have to hide were kept unseen. */
   #hasUnseen = false
   readonly #rules: FilterRules
-  readonly #records = new BatchRecords()
+  readonly #records: BatchRecords
   readonly #kept = new KeptRecords()
 
   constructor(rules: FilterRules) {
     this.#rules = rules
+    this.#records = new BatchRecords(rules.decompressedBytesMax)
   }
 
   /** Null when nothing is left and the batch need not be `remembered`. The answer may be `batch` itself. */

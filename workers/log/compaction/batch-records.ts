@@ -15,11 +15,11 @@ import {
   RECORD_BYTES_MIN,
   recordCountAt,
 } from '../../../src/protocol/record-batch.ts'
-
-const PLAIN_BYTES_MAX = 16 * 1024 * 1024
+import { decompressedBytesMaxDefault } from '../../../src/protocol/records.ts'
 
 export class BatchRecords {
   readonly #reader = new Reader()
+  readonly #decompressedBytesMax: number
   #baseOffset = 0
   #lastDelta = 0
   #left = 0
@@ -35,6 +35,10 @@ export class BatchRecords {
   key: Uint8Array | null = null
   isTombstone = false
 
+  constructor(decompressedBytesMax: number = decompressedBytesMaxDefault) {
+    this.#decompressedBytesMax = decompressedBytesMax
+  }
+
   /**
    * Starts on a batch whose checksum is right. False when its records cannot be read: too large, or not as the format
    * has it.
@@ -44,7 +48,7 @@ export class BatchRecords {
     if (codec === undefined) return false
     const body = batch.subarray(BATCH_HEADER_BYTES)
     try {
-      this.plain = codec === 'none' ? body : decompress(codec, body, PLAIN_BYTES_MAX)
+      this.plain = codec === 'none' ? body : decompress(codec, body, this.#decompressedBytesMax)
     } catch (error) {
       if (error instanceof ProtocolError) return false
       throw error

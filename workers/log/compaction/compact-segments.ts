@@ -49,6 +49,8 @@ export interface CompactionInput {
   readonly remembered: Float64Array
   /** So much of the disk stays free: it is for others. */
   readonly reserveBytes: number
+  /** Of one batch; without it the default of decompressed.max.bytes. */
+  readonly decompressedBytesMax?: number
 }
 
 /** As the task of the pool gets it. */
@@ -123,9 +125,9 @@ class CompactionPass {
   }
 
   #run(): CompactionOutput {
-    const { sources, nowMs, deleteRetentionMs, dirtyStart } = this.#input
+    const { sources, dirtyStart } = this.#input
     const { keys, mapEnd } = this.#mapKeys()
-    const filter = new BatchFilter({ keys, mapEnd, nowMs, deleteRetentionMs })
+    const filter = new BatchFilter({ ...this.#input, keys, mapEnd })
     const rewritten = sources.filter(({ baseOffset }) => baseOffset < mapEnd)
     const cleaned: CleanedRange[] = []
     let cleanEnd = mapEnd
@@ -163,7 +165,7 @@ class CompactionPass {
     const { sources, dirtyStart, mapBytes } = this.#input
     const { endOffset } = sources.at(-1)!
     const keys = new KeyMap(mapBytes, endOffset - dirtyStart)
-    const records = new BatchRecords()
+    const records = new BatchRecords(this.#input.decompressedBytesMax)
     let fullAt = -1
     for (const source of sources) {
       if (source.endOffset <= dirtyStart || fullAt >= 0) continue
@@ -246,7 +248,7 @@ function putKeys(batch: Buffer, records: BatchRecords, keys: KeyMap, dirtyStart:
 }
 
 /** Runs of neighbours that fit one file, judged by what they are now: cleaned they are hardly larger. */
-export function groupSources(
+function groupSources(
   sources: readonly CompactionSource[],
   { segmentBytesMax, indexBytesMax, indexIntervalBytes }: CompactionInput,
 ): CompactionSource[][] {

@@ -19,7 +19,7 @@ import { type Compactable, type CompactionPlan, planCompaction } from './plan.ts
 import { dropUndecided, readDirtyStart, writeDirtyStart } from './progress.ts'
 
 /** From so many failures in a row on, a log counts as uncleanable. */
-export const uncleanableFrom = 3
+const uncleanableFrom = 3
 const RETRY_MS_MAX = 60 * 60_000
 /** A look at the logs pauses after so much time, for so long. */
 const SLICE_MS = 3
@@ -40,6 +40,8 @@ export interface CompactorOptions<Log extends CompactedLog> {
   readonly logs: readonly (Log | undefined)[]
   readonly backoffMs: number
   readonly mapBytes: number
+  /** Of one batch; without it the default of decompressed.max.bytes. */
+  readonly decompressedBytesMax?: number
   readonly bytesPerSecondMax: number
   /** What of the disk is to stay free; default nothing. Throws as the disk does. */
   readonly reserveBytes?: () => number
@@ -175,6 +177,7 @@ export class Compactor<Log extends CompactedLog> {
 
   async #runTask(log: Log, plan: CompactionPlan, dirtyStart: number): Promise<CompactionOutput> {
     const { clock, tasks, mapBytes, bytesPerSecondMax, reserveBytes } = this.#options
+    const { decompressedBytesMax } = this.#options
     const { directory, config } = log
     const input: CompactTaskInput = {
       directory,
@@ -189,6 +192,7 @@ export class Compactor<Log extends CompactedLog> {
       remembered: log.windowOffsets(plan.range.endOffset),
       reserveBytes: reserveBytes?.() ?? 0,
       bytesPerSecondMax,
+      decompressedBytesMax,
     }
     return (await tasks.run('compact-segments', input)) as CompactionOutput
   }
