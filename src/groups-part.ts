@@ -9,9 +9,11 @@ import type { Dispatcher } from './dispatcher.ts'
 import { CommittedOffsets } from './groups/committed-offsets.ts'
 import { GroupCoordinator } from './groups/coordinator.ts'
 import { GroupLog } from './groups/group-log.ts'
+import type { TimelineEvent } from './groups/timeline.ts'
 import type { GroupStore, LoadedGroups, OffsetRow } from './groups/types.ts'
 import type { Logger } from './log.ts'
-import type { ThreadMetrics } from './metrics.ts'
+import { labelled, Metric, type ThreadMetrics } from './metrics.ts'
+import { metricRows } from './metrics-table.ts'
 import type { Progress } from './partitions/recovery-scans.ts'
 import type { TopicRegistry } from './topics/topic-registry.ts'
 
@@ -40,7 +42,7 @@ export interface GroupsPartOptions {
 
 /** Resolves when all groups that can be read have been read. */
 export async function startGroups(options: GroupsPartOptions): Promise<GroupsPart> {
-  const { config, dispatcher, topics, admin, log, onProgress } = options
+  const { config, dispatcher, topics, admin, log, metrics, onProgress } = options
   const { clock } = dispatcher
   const warn = (message: string): void => log.warn(message)
   const store = new GroupLog({
@@ -52,7 +54,8 @@ export async function startGroups(options: GroupsPartOptions): Promise<GroupsPar
     onOffsets: (groupId: string, rows: readonly OffsetRow[]) => committed.apply(groupId, rows),
   })
   const limits = config.groups
-  const groups = new GroupCoordinator({ clock, store, limits, newId: randomUUID, warn })
+  const onEvent = (event: TimelineEvent): void => countEvent(metrics, event)
+  const groups = new GroupCoordinator({ clock, store, limits, newId: randomUUID, warn, onEvent })
   const hasTopic = (name: string): boolean => topics.get(name) !== undefined
   const committed = new CommittedOffsets({
     store,
@@ -77,4 +80,18 @@ export async function startGroups(options: GroupsPartOptions): Promise<GroupsPar
       await store.close(drainMs)
     },
   }
+}
+
+const memberEventIds: ReadonlyMap<string, number> = new Map(
+  metricRows.groupMemberEvents.label.values.map(kind => [
+    kind,
+    labelled('groupMemberEvents', kind),
+  ]),
+)
+
+function countEvent(metrics: ThreadMetrics, { kind, elapsedMs }: TimelineEvent): void {
+  const memberEvent = memberEventIds.get(kind)
+  if (memberEvent !== undefined) metrics.add(memberEvent, 1)
+  else if (kind === 'rebalancing') metrics.add(Metric.groupRebalances, 1)
+  else if (kind === 'stable') metrics.observe(Metric.groupRebalanceSeconds, (elapsedMs ?? 0) / 1000)
 }

@@ -2,6 +2,8 @@
  * The table of metrics: name, type, meaning and label of each. Any thread; where the numbers live is in metrics.ts,
  * docs/metrics.md repeats this table for people (a test compares the two).
  */
+import { groupMetricRows } from './group-metrics-table.ts'
+
 export interface MetricRow {
   /** Without the prefix `odradek_`. */
   readonly name: string
@@ -56,6 +58,11 @@ export const metricRows = {
     name: 'connections_rejected_total',
     type: 'counter',
     help: 'Kafka connections closed at once because a connection limit was reached',
+  },
+  connectionsDelayed: {
+    name: 'connections_delayed_total',
+    type: 'counter',
+    help: 'Kafka connections that waited for their turn (max.connection.creation.rate)',
   },
   connectionsClosed: {
     name: 'connections_closed_total',
@@ -206,27 +213,7 @@ export const metricRows = {
     help: 'HTTP requests answered, by class of status',
     label: { name: 'status', values: ['2xx', '3xx', '4xx', '5xx'] },
   },
-  // Consumer groups
-  groups: {
-    name: 'groups',
-    type: 'gauge',
-    help: 'Consumer groups, those that only commit offsets included',
-  },
-  committedOffsets: {
-    name: 'committed_offsets',
-    type: 'gauge',
-    help: 'Offsets that groups have committed and that are kept',
-  },
-  offsetsCommitted: {
-    name: 'offsets_committed_total',
-    type: 'counter',
-    help: 'Changes of committed offsets made durable, deletions included',
-  },
-  offsetCommitErrors: {
-    name: 'offset_commit_errors_total',
-    type: 'counter',
-    help: 'Changes of committed offsets that could not be made durable in time',
-  },
+  ...groupMetricRows,
   // Owners
   appends: { name: 'appends_total', type: 'counter', help: 'Batches appended by owner threads' },
   appendErrors: {

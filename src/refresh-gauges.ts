@@ -33,15 +33,28 @@ export function refreshGauges(
   metrics.set(Metric.requestsInFlight, listener.requestsInFlight)
   metrics.set(Metric.heapUsedBytes, getHeapStatistics().used_heap_size)
   metrics.set(Metric.busySeconds, performance.eventLoopUtilization().active / 1000)
-  const { groups, committed } = services
-  metrics.set(Metric.groups, new Set([...groups.ids(), ...committed.groupIds()]).size)
-  metrics.set(Metric.committedOffsets, committed.count)
+  refreshGroups(services)
   metrics.set(Metric.purgatorySize, dispatcher.purgatory.fetchCount)
   const arenas = { request: dispatcher.requests, response: dispatcher.responses.arena }
   for (const [name, arena] of Object.entries(arenas)) {
     metrics.set(labelled('arenaBytes', name as keyof typeof arenas), arena.sab.byteLength)
     metrics.set(labelled('arenaUsedBytes', name as keyof typeof arenas), arena.usedBytes)
   }
+}
+
+function refreshGroups({ groups, committed, metrics }: Services): void {
+  const states = { Empty: 0, PreparingRebalance: 0, CompletingRebalance: 0, Stable: 0 }
+  let members = 0
+  for (const group of groups.list()) {
+    states[group.state as keyof typeof states]++
+    members += group.members
+  }
+  for (const groupId of committed.groupIds()) if (!groups.has(groupId)) states.Empty++
+  for (const [state, count] of Object.entries(states)) {
+    metrics.set(labelled('groups', state as keyof typeof states), count)
+  }
+  metrics.set(Metric.groupMembers, members)
+  metrics.set(Metric.committedOffsets, committed.count)
 }
 
 /** 0 when the file system does not say. */

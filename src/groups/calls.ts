@@ -102,11 +102,15 @@ export interface GroupDescription {
   readonly protocolType: string
   /** The chosen protocol; empty unless the group is stable. */
   readonly protocol: string
+  readonly generation: number
+  readonly leader: string | null
   readonly members: readonly {
     readonly memberId: string
     readonly groupInstanceId: string | null
     readonly clientId: string
     readonly clientHost: string
+    readonly sessionTimeoutMs: number
+    readonly rebalanceTimeoutMs: number
     readonly metadata: Uint8Array
     readonly assignment: Uint8Array
   }[]
@@ -116,4 +120,5 @@ export interface GroupListing {
   readonly groupId: string
   readonly protocolType: string
   readonly state: string
+  readonly members: number
 }

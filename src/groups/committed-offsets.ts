@@ -9,14 +9,19 @@
 import type { GroupConfig } from '../config/group-settings.ts'
 import type { Clock } from '../contracts/clock.ts'
 import { Errors } from '../protocol/errors.ts'
+import { ChangesUnderWay } from './changes-under-way.ts'
 import { isExpired, retentionOf } from './offset-expiry.ts'
-import { OffsetMap, type OffsetsByPartition, type OffsetsByTopic } from './offset-map.ts'
+import { OffsetMap, type OffsetsByTopic } from './offset-map.ts'
 import type { CommittedOffset, GroupGate, GroupStore, LoadedGroups, OffsetRow } from './types.ts'
 
 /** What a committed offset takes in memory beside its text, about. */
 const offsetBytes = 200
 /** Offsets looked at in one go when offsets expire, before others get their turn. */
 const sliceOffsets = 20_000
+/** Rows of a deletion that make one change: few enough for the smallest batch that can be set, whatever their names. */
+const deletionRowsMax = 100
+/** From a failure to take the offsets of a deleted topic away to the next try. */
+const forgetAgainMs = 1000
 /** Clocks that part by more than this between two looks say nothing about ages. */
 const clockDriftMsMax = 60_000
 
@@ -43,8 +48,7 @@ export interface CommittedOffsetsOptions {
 export class CommittedOffsets {
   readonly #options: CommittedOffsetsOptions
   readonly #offsets = new OffsetMap()
-  /** The last change of a group that is on its way to the store. */
-  readonly #pending = new Map<string, Promise<number>>()
+  readonly #underWay = new ChangesUnderWay()
   #bytes = 0
   #count = 0
   #cancelTimer: () => void = () => {}
@@ -132,10 +136,12 @@ export class CommittedOffsets {
   ): Promise<number> {
     const refusal = this.removeError(groupId)
     if (refusal !== Errors.NONE) return refusal
+    const lastWords = this.#underWay.lastWords(groupId)
     const known = partitions.filter(
-      ({ topic, partition }) => this.get(groupId, topic, partition) !== undefined,
+      ({ topic, partition }) =>
+        this.get(groupId, topic, partition) !== undefined || lastWords.get(topic)?.has(partition),
     )
-    return await this.#save(groupId, known.map(toTombstone))
+    return await this.#takeAway(groupId, known.map(toTombstone))
   }
 
   /** See `remove`. */
@@ -152,27 +158,59 @@ export class CommittedOffsets {
     return this.#options.groups.isSubscribed(groupId, topic)
   }
 
-  /** Takes all offsets of a group away, because the group goes. */
+  /**
+   * Takes all offsets of a group away, because the group goes: what is durable, and what was on its way there before.
+   * What is committed from here on comes behind it and stays.
+   */
   async removeGroup(groupId: string): Promise<number> {
-    const rows = [...this.all(groupId)].flatMap(([topic, partitions]) =>
-      tombstones(topic, partitions),
-    )
-    return await this.#save(groupId, rows)
+    const rows: OffsetRow[] = []
+    const lastWords = this.#underWay.lastWords(groupId)
+    const all = this.all(groupId)
+    for (const topic of new Set([...all.keys(), ...lastWords.keys()])) {
+      const partitions = [
+        ...(all.get(topic)?.keys() ?? []),
+        ...(lastWords.get(topic)?.keys() ?? []),
+      ]
+      for (const partition of new Set(partitions)) rows.push({ topic, partition, offset: null })
+    }
+    return await this.#takeAway(groupId, rows)
   }
 
-  /** The topic is gone, with all that was committed of it. What cannot be written now is found at the next start. */
+  /** The topic is gone, with all that was committed of it until now. */
   topicDeleted(topic: string): void {
-    const forget = (groupId: string): void => {
-      const partitions = this.#offsets.all(groupId).get(topic)
-      if (partitions !== undefined) void this.#save(groupId, tombstones(topic, partitions))
+    for (const groupId of new Set([...this.#offsets.groups.keys(), ...this.#underWay.groupIds])) {
+      const doomed = new Set(this.#offsetsOf(groupId, topic))
+      if (doomed.size > 0) void this.#forget(groupId, topic, doomed)
     }
-    // Commits that are on their way were there first: they go when they have arrived.
-    for (const [groupId, last] of this.#pending) {
-      void last.then(() => {
-        if (!this.#options.hasTopic(topic)) forget(groupId)
-      })
-    }
-    for (const groupId of this.#offsets.groups.keys()) forget(groupId)
+  }
+
+  /**
+   * Tries until they are gone, because a new topic may get the name of the old one. What was committed of that one
+   * since is not touched.
+   */
+  async #forget(
+    groupId: string,
+    topic: string,
+    doomed: ReadonlySet<CommittedOffset>,
+  ): Promise<void> {
+    if (this.#isClosed) return
+    const lastWords = new Map<number, CommittedOffset | null>([
+      ...(this.all(groupId).get(topic) ?? []),
+      ...(this.#underWay.lastWords(groupId).get(topic) ?? []),
+    ])
+    const rows = [...lastWords]
+      .filter(([, offset]) => offset !== null && doomed.has(offset))
+      .map(([partition]) => ({ topic, partition, offset: null }))
+    await this.#takeAway(groupId, rows)
+    const isLeft = this.#offsetsOf(groupId, topic).some(offset => doomed.has(offset))
+    if (!isLeft) return
+    this.#options.clock.after(forgetAgainMs, () => void this.#forget(groupId, topic, doomed))
+  }
+
+  /** Of one topic: durable ones, and those that may come to be. */
+  #offsetsOf(groupId: string, topic: string): CommittedOffset[] {
+    const durable = this.all(groupId).get(topic)?.values() ?? []
+    return [...durable, ...this.#underWay.offsetsOf(groupId, topic)]
   }
 
   /** The store has written these rows: from now on they are what groups are answered. */
@@ -198,7 +236,7 @@ export class CommittedOffsets {
   #expireGroup(groupId: string): number {
     const { groups, store, config, clock } = this.#options
     // Something newer is on its way: whether it is old will be seen next time.
-    if (this.#pending.has(groupId) || store.availability(groupId) !== Errors.NONE) return 1
+    if (this.#underWay.has(groupId) || store.availability(groupId) !== Errors.NONE) return 1
     const { from, retentionMs } = retentionOf(groups, groupId, config.offsetsRetentionMs)
     const nowMs = clock.wallMs()
     const expired: OffsetRow[] = []
@@ -212,15 +250,15 @@ export class CommittedOffsets {
       }
     }
     if (expired.length === count) void this.#expireWhole(groupId, expired)
-    else if (expired.length > 0) void this.#save(groupId, expired)
+    else void this.#takeAway(groupId, expired)
     return count + 1
   }
 
   /** Nothing of the group's offsets is left, or will be: an empty group goes with the last of them. */
   async #expireWhole(groupId: string, rows: readonly OffsetRow[]): Promise<void> {
-    const error = await this.#save(groupId, rows)
+    const error = await this.#takeAway(groupId, rows)
     const { groups } = this.#options
-    const isGone = error === Errors.NONE && !this.has(groupId) && !this.#pending.has(groupId)
+    const isGone = error === Errors.NONE && !this.has(groupId) && !this.#underWay.has(groupId)
     if (isGone && groups.has(groupId) && groups.isEmpty(groupId)) await groups.remove(groupId)
   }
 
@@ -245,8 +283,7 @@ export class CommittedOffsets {
       ? groups.commitError(groupId, who.memberId, who.groupInstanceId, who.generation)
       : this.#simpleError(who)
     if (refusal !== Errors.NONE) return refusal
-    const isNewGroup = !this.has(groupId) && !groups.has(groupId)
-    if (isNewGroup && this.#offsets.size >= config.groupsMax) return Errors.GROUP_MAX_SIZE_REACHED
+    if (this.#isOneGroupTooMany(groupId)) return Errors.GROUP_MAX_SIZE_REACHED
     if (this.#bytes < config.offsetsBytesMax) return Errors.NONE
     const isKnown = rows.every(
       ({ topic, partition }) => this.get(groupId, topic, partition) !== undefined,
@@ -261,12 +298,28 @@ export class CommittedOffsets {
     return knowsGroupIdNotFound ? Errors.GROUP_ID_NOT_FOUND : Errors.ILLEGAL_GENERATION
   }
 
-  async #save(groupId: string, rows: readonly OffsetRow[]): Promise<number> {
-    const saving = this.#options.store.saveOffsets(groupId, rows)
-    this.#pending.set(groupId, saving)
-    const error = await saving
-    if (this.#pending.get(groupId) === saving) this.#pending.delete(groupId)
-    return error
+  /** Groups whose first commit is on its way count, too. */
+  #isOneGroupTooMany(groupId: string): boolean {
+    const { groups, config } = this.#options
+    if (this.has(groupId) || this.#underWay.has(groupId) || groups.has(groupId)) return false
+    const left = config.groupsMax - this.#offsets.size
+    if (this.#underWay.groupCount < left) return false
+    let coming = 0
+    for (const other of this.#underWay.groupIds) if (!this.has(other)) coming++
+    return coming >= left
+  }
+
+  /** Deletes these rows, in changes of a size that the store takes. Resolves to NONE or the first failure. */
+  async #takeAway(groupId: string, rows: readonly OffsetRow[]): Promise<number> {
+    const saves: Promise<number>[] = []
+    for (let at = 0; at < rows.length; at += deletionRowsMax)
+      saves.push(this.#save(groupId, rows.slice(at, at + deletionRowsMax)))
+    const codes = await Promise.all(saves)
+    return codes.find(code => code !== Errors.NONE) ?? Errors.NONE
+  }
+
+  #save(groupId: string, rows: readonly OffsetRow[]): Promise<number> {
+    return this.#options.store.saveOffsets(groupId, rows, this.#underWay.begin(groupId, rows))
   }
 
   #put(groupId: string, topic: string, partition: number, offset: CommittedOffset | null): void {
@@ -290,6 +343,3 @@ const toTombstone = ({ topic, partition }: { topic: string; partition: number })
   partition,
   offset: null,
 })
-
-const tombstones = (topic: string, partitions: OffsetsByPartition): OffsetRow[] =>
-  [...partitions.keys()].map(partition => ({ topic, partition, offset: null }))

@@ -21,6 +21,7 @@ import type {
   SyncRequest,
 } from './calls.ts'
 import { Group, type GroupContext, joinError, syncError } from './group.ts'
+import { isIdTooLong } from './ids.ts'
 import { join } from './join.ts'
 import { Member, noBytes } from './member.ts'
 import { commitError, heartbeat, leave, memberExpired, sync } from './membership.ts'
@@ -29,8 +30,6 @@ import { topicsOf } from './subscription.ts'
 import type { TimelineEvent } from './timeline.ts'
 import type { GroupGate, GroupSnapshot } from './types.ts'
 
-/** Longest group id and instance id. */
-const idBytesMax = 255
 const consumerProtocol = 'consumer'
 
 export type GroupCoordinatorOptions = Omit<GroupContext, 'bytes' | 'onTrace'>
@@ -72,14 +71,17 @@ export class GroupCoordinator implements GroupGate {
    */
   join(request: JoinRequest, caller: Caller, answer: Answer<JoinAnswer>): Abandon | null {
     const { groupId, memberId, groupInstanceId, sessionTimeoutMs } = request
-    const { sessionTimeoutMsMin, sessionTimeoutMsMax } = this.#context.limits
+    const { sessionTimeoutMsMin, sessionTimeoutMsMax, idBytesMax } = this.#context.limits
     let code = this.#unusable(groupId)
-    if (code === Errors.NONE && isTooLong(groupInstanceId ?? '')) {
+    if (code === Errors.NONE && isIdTooLong(groupInstanceId ?? '', idBytesMax)) {
       code = Errors.INVALID_REQUEST
     }
     const fits = sessionTimeoutMs >= sessionTimeoutMsMin && sessionTimeoutMs <= sessionTimeoutMsMax
     if (code === Errors.NONE && !fits) code = Errors.INVALID_SESSION_TIMEOUT
     const known = this.#groups.get(groupId)
+    if (code === Errors.INVALID_SESSION_TIMEOUT && known !== undefined) {
+      noteTimeout(known, request, caller)
+    }
     if (code === Errors.NONE && known === undefined) {
       if (memberId !== '') code = Errors.UNKNOWN_MEMBER_ID
       else if (this.#isFull()) code = Errors.GROUP_MAX_SIZE_REACHED
@@ -197,7 +199,8 @@ export class GroupCoordinator implements GroupGate {
   describe(groupId: string): GroupDescription {
     const group = this.#alive(groupId)
     if (group === undefined) {
-      return { groupId, state: 'Dead', protocolType: '', protocol: '', members: [] }
+      const none = { protocolType: '', protocol: '', generation: 0, leader: null, members: [] }
+      return { groupId, state: 'Dead', ...none }
     }
     const isStable = group.state === 'Stable'
     const protocol = isStable ? group.protocol : null
@@ -206,11 +209,15 @@ export class GroupCoordinator implements GroupGate {
       state: group.state,
       protocolType: group.protocolType ?? '',
       protocol: protocol ?? '',
+      generation: group.generation,
+      leader: group.leader,
       members: Array.from(group.members.values(), member => ({
         memberId: member.memberId,
         groupInstanceId: member.groupInstanceId,
         clientId: member.clientId,
         clientHost: member.clientHost,
+        sessionTimeoutMs: member.sessionTimeoutMs,
+        rebalanceTimeoutMs: member.rebalanceTimeoutMs,
         metadata: isStable ? member.metadataOf(protocol) : noBytes,
         assignment: isStable ? member.assignment : noBytes,
       })),
@@ -220,10 +227,11 @@ export class GroupCoordinator implements GroupGate {
   list(): GroupListing[] {
     return [...this.#groups.values()]
       .filter(({ state }) => state !== 'Dead')
-      .map(({ groupId, protocolType, state }) => ({
+      .map(({ groupId, protocolType, state, members }) => ({
         groupId,
         protocolType: protocolType ?? '',
         state,
+        members: members.size,
       }))
   }
 
@@ -256,7 +264,8 @@ export class GroupCoordinator implements GroupGate {
   }
 
   #unusable(groupId: string): number {
-    if (groupId === '' || isTooLong(groupId)) return Errors.INVALID_GROUP_ID
+    const { idBytesMax } = this.#context.limits
+    if (groupId === '' || isIdTooLong(groupId, idBytesMax)) return Errors.INVALID_GROUP_ID
     if (this.#closed) return Errors.COORDINATOR_NOT_AVAILABLE
     return this.#context.store.availability(groupId)
   }
@@ -298,8 +307,14 @@ export class GroupCoordinator implements GroupGate {
   }
 }
 
-function isTooLong(id: string): boolean {
-  return id.length > idBytesMax || Buffer.byteLength(id) > idBytesMax
+/** Its session timeout is not between those that the broker allows. */
+function noteTimeout(group: Group, request: JoinRequest, caller: Caller): void {
+  const { sessionTimeoutMsMin: min, sessionTimeoutMsMax: max } = group.context.limits
+  const asked = request.sessionTimeoutMs
+  const decidedBy =
+    asked < min ? `group.min.session.timeout.ms=${min}` : `group.max.session.timeout.ms=${max}`
+  const detail = `asks for session.timeout.ms=${asked}`
+  group.note('refused', { ...request, ...caller }, detail, { decidedBy })
 }
 
 /** `unknown` when some metadata is no subscription. */

@@ -40,12 +40,15 @@ export interface WriterOptions {
   readonly timeoutMs: number
 }
 
+/** Told once, when it is known whether a change is durable or never will be. */
+export type OnDecided = (isDurable: boolean) => void
+
 /** What one call of `save` wants written. */
 class Change {
   readonly records: readonly RecordToEncode[]
   readonly bytes: number
   readonly deadlineMs: number
-  readonly onDurable: () => void
+  readonly onDecided: OnDecided
   readonly result = Promise.withResolvers<number>()
   isAnswered = false
 
@@ -53,18 +56,24 @@ class Change {
     records: readonly RecordToEncode[],
     bytes: number,
     deadlineMs: number,
-    onDurable: () => void,
+    onDecided: OnDecided,
   ) {
     this.records = records
     this.bytes = bytes
     this.deadlineMs = deadlineMs
-    this.onDurable = onDurable
+    this.onDecided = onDecided
   }
 
   /** Only the first answer counts. */
   answer(errorCode: number): void {
     this.isAnswered = true
     this.result.resolve(errorCode)
+  }
+
+  /** It is not in the log and never will be. */
+  lost(errorCode: number): void {
+    this.onDecided(false)
+    this.answer(errorCode)
   }
 }
 
@@ -100,21 +109,21 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
   }
 
   /**
-   * Writes the records as part of one batch. `onDurable` is called when they are durable, before the promise resolves
-   * to NONE; later when that turned out only after the time was over. Codes: MESSAGE_TOO_LARGE, KAFKA_STORAGE_ERROR,
-   * NOT_LEADER_OR_FOLLOWER, REQUEST_TIMED_OUT (those two: it may become durable all the same), NOT_ENOUGH_REPLICAS (too
-   * much is waiting).
+   * Writes the records as part of one batch. `onDecided` is told before the promise resolves, but after it when those
+   * who asked could not wait for that: the time was over, or the partition failed. Codes: MESSAGE_TOO_LARGE,
+   * NOT_ENOUGH_REPLICAS (too much is waiting), NOT_LEADER_OR_FOLLOWER; KAFKA_STORAGE_ERROR and REQUEST_TIMED_OUT, with
+   * which it may become durable all the same.
    */
-  save(records: readonly RecordToEncode[], onDurable: () => void): Promise<number> {
-    const { dispatcher, partition, timeoutMs } = this.#options
+  save(records: readonly RecordToEncode[], onDecided: OnDecided): Promise<number> {
+    const { dispatcher, timeoutMs } = this.#options
     const bytes = records.reduce((sum, record) => sum + bytesOf(record), 0)
-    if (bytes > this.#options.batchBytesMax() - BATCH_HEADER_BYTES)
-      return done(Errors.MESSAGE_TOO_LARGE)
-    if (partition.state === 'closed') return done(unavailableCode(partition))
-    if (this.#isOffline()) return done(Errors.KAFKA_STORAGE_ERROR)
-    if (this.#queueBytes + bytes > queueBytesMax) return done(Errors.NOT_ENOUGH_REPLICAS)
+    const refusal = this.#refusal(bytes)
+    if (refusal !== Errors.NONE) {
+      onDecided(false)
+      return Promise.resolve(refusal)
+    }
     const deadlineMs = dispatcher.clock.monotonicMs() + timeoutMs
-    const change = new Change(records, bytes, deadlineMs, onDurable)
+    const change = new Change(records, bytes, deadlineMs, onDecided)
     this.#queue.push(change)
     this.#queueBytes += bytes
     this.#maybeTime()
@@ -151,6 +160,14 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
   onDurable(_row: number, errorCode: number): void {
     if (errorCode === Errors.NONE) this.#finish()
     else this.#settle(errorCode)
+  }
+
+  #refusal(bytes: number): number {
+    const { partition, batchBytesMax } = this.#options
+    if (bytes > batchBytesMax() - BATCH_HEADER_BYTES) return Errors.MESSAGE_TOO_LARGE
+    if (partition.state === 'closed') return unavailableCode(partition)
+    if (this.#isOffline()) return Errors.KAFKA_STORAGE_ERROR
+    return this.#queueBytes + bytes > queueBytesMax ? Errors.NOT_ENOUGH_REPLICAS : Errors.NONE
   }
 
   #beDue(): void {
@@ -215,7 +232,7 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
     const batch = this.#batch
     this.#batch = []
     this.#logEnd = this.#batchEnd
-    for (const change of batch) change.onDurable()
+    for (const change of batch) change.onDecided(true)
     for (const change of batch) change.answer(Errors.NONE)
     this.#next()
   }
@@ -247,7 +264,7 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
   #lost(errorCode: number): void {
     const batch = this.#batch
     this.#batch = []
-    for (const change of batch) change.answer(errorCode)
+    for (const change of batch) change.lost(errorCode)
     this.#next()
   }
 
@@ -255,7 +272,7 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
     const queue = this.#queue
     this.#queue = []
     this.#queueBytes = 0
-    for (const change of queue) change.answer(Errors.KAFKA_STORAGE_ERROR)
+    for (const change of queue) change.lost(Errors.KAFKA_STORAGE_ERROR)
   }
 
   /** It did not open, or it failed since and takes no records. */
@@ -304,12 +321,10 @@ export class GroupLogWriter implements Flushable, ReplySink, DurableWaiter {
     while (this.#queue.length > 0 && isLate(this.#queue[0])) {
       const change = this.#queue.shift() as Change
       this.#queueBytes -= change.bytes
-      change.answer(Errors.REQUEST_TIMED_OUT)
+      change.lost(Errors.REQUEST_TIMED_OUT)
     }
   }
 }
-
-const done = (errorCode: number): Promise<number> => Promise.resolve(errorCode)
 
 function bytesOf({ key, value }: RecordToEncode): number {
   return recordOverheadBytes + (key?.length ?? 0) + (value?.length ?? 0)

@@ -18,7 +18,7 @@ import { Errors } from '../protocol/errors.ts'
 import { CONSUMER_OFFSETS } from '../topics/topic-names.ts'
 import type { Topic, TopicRegistry } from '../topics/topic-registry.ts'
 import { type LoadedPartition, type LoadOptions, loadPartition } from './group-loader.ts'
-import { GroupLogWriter } from './group-log-writer.ts'
+import { GroupLogWriter, type OnDecided } from './group-log-writer.ts'
 import { groupRecord, offsetRecord, partitionOfGroup } from './group-records.ts'
 import { offsetsTopicConfigs } from './offsets-topic.ts'
 import type { GroupSnapshot, GroupStore, LoadedGroups, OffsetRow } from './types.ts'
@@ -90,11 +90,17 @@ export class GroupLog implements GroupStore {
     return groupError(await this.#save(groupId, [groupRecord(groupId, null)], () => {}))
   }
 
-  async saveOffsets(groupId: string, rows: readonly OffsetRow[]): Promise<number> {
-    if (rows.length === 0) return Errors.NONE
+  async saveOffsets(
+    groupId: string,
+    rows: readonly OffsetRow[],
+    onDecided: () => void,
+  ): Promise<number> {
     const records = rows.map(row => offsetRecord(groupId, row))
     const { onOffsets, metrics } = this.#options
-    const error = await this.#save(groupId, records, () => onOffsets(groupId, rows))
+    const error = await this.#save(groupId, records, isDurable => {
+      if (isDurable) onOffsets(groupId, rows)
+      onDecided()
+    })
     const outcome = error === Errors.NONE ? Metric.offsetsCommitted : Metric.offsetCommitErrors
     metrics.add(outcome, rows.length)
     return offsetError(error)
@@ -116,16 +122,14 @@ export class GroupLog implements GroupStore {
   async #save(
     groupId: string,
     records: readonly RecordToEncode[],
-    onDurable: () => void,
+    onDecided: OnDecided,
   ): Promise<number> {
-    if (this.#isClosed) return Errors.NOT_LEADER_OR_FOLLOWER
-    if (this.#topic === null) {
-      const error = await this.#create()
-      if (error !== Errors.NONE) return error
-    }
-    const kept = this.#keptOf(groupId) as Kept
-    if (kept.writer === null) return Errors.NOT_LEADER_OR_FOLLOWER
-    return await kept.writer.save(records, onDurable)
+    let error: number = this.#isClosed ? Errors.NOT_LEADER_OR_FOLLOWER : Errors.NONE
+    if (error === Errors.NONE && this.#topic === null) error = await this.#create()
+    const writer = error === Errors.NONE ? this.#keptOf(groupId)?.writer : null
+    if (writer) return await writer.save(records, onDecided)
+    onDecided(false)
+    return error === Errors.NONE ? Errors.NOT_LEADER_OR_FOLLOWER : error
   }
 
   /** Makes the topic; all who need it meanwhile share the making. */

@@ -39,7 +39,7 @@ const offsetKeyVersion = 1
 const groupKeyVersion = 2
 
 /** Keys have no versions of their own: their number says what they are. Values are versioned. */
-export const OffsetRecord = api({
+const OffsetRecord = api({
   name: 'OffsetRecord',
   key: offsetKeyVersion,
   versions: [0, 4],
@@ -55,7 +55,7 @@ export const OffsetRecord = api({
   },
 })
 
-export const GroupRecord = api({
+const GroupRecord = api({
   name: 'GroupRecord',
   key: groupKeyVersion,
   versions: [0, 4],

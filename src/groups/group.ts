@@ -14,7 +14,15 @@ import { Deadline } from './deadline.ts'
 import { type GroupState, mayMove } from './group-states.ts'
 import { keptBytes, type Member, memberOverheadBytes, noBytes } from './member.ts'
 import { ProtocolVote } from './protocol-vote.ts'
-import { Timeline, type TimelineKind } from './timeline.ts'
+import {
+  GoneMembers,
+  membersText,
+  Timeline,
+  type TimelineEvent,
+  type TimelineFacts,
+  type TimelineKind,
+  type TimelineMember,
+} from './timeline.ts'
 import type { GroupSnapshot, GroupStore } from './types.ts'
 
 export interface GroupLimits {
@@ -27,6 +35,8 @@ export interface GroupLimits {
   /** Metadata and assignment of one member, and of all members of all groups. */
   readonly memberBytesMax: number
   readonly groupsBytesMax: number
+  /** Longest group id and instance id. */
+  readonly idBytesMax: number
 }
 
 /** What all groups of a coordinator share. */
@@ -39,6 +49,8 @@ export interface GroupContext {
   readonly warn: (message: string) => void
   /** Called when a group that never had a generation lost the last who was expected in it. */
   readonly onTrace: (group: Group) => void
+  /** Told every event of every group as it happens. */
+  readonly onEvent?: (event: TimelineEvent) => void
   /** Kept by members of all groups. */
   bytes: number
 }
@@ -50,6 +62,10 @@ export class Group {
   readonly groupId: string
   readonly context: GroupContext
   readonly timeline = new Timeline()
+  readonly #gone = new GoneMembers()
+  /** When the rebalance under way began, on the monotonic clock, and who joined it last. */
+  rebalancingSinceMs = 0
+  lastJoined: Member | null = null
   readonly members = new Map<string, Member>()
   readonly instances = new Map<string, string>()
   readonly pending = new Map<string, Deadline>()
@@ -66,6 +82,8 @@ export class Group {
   initialWait: InitialWait | null = null
   /** Under way to the store: the leader's assignment of this generation. */
   savingGeneration = -1
+  /** The last assignment could not be kept, and that was said: members try again ten times a second. */
+  isSaveFailing = false
   /** Topics of all members, read when somebody asks; null: not read since the generation began. */
   subscribedTopics: ReadonlySet<string> | 'unknown' | null = null
   #state: GroupState = 'Empty'
@@ -95,12 +113,33 @@ export class Group {
 
   note(
     kind: TimelineKind,
-    member: Member | null,
+    member: TimelineMember | null,
     detail: string,
-    decidedBy: string | null = null,
+    facts?: TimelineFacts,
   ): void {
     const at = { wallMs: this.context.clock.wallMs(), generation: this.generation }
-    this.timeline.add(at, kind, member, detail, decidedBy)
+    const event = this.timeline.add(at, kind, member, detail, facts)
+    this.context.onEvent?.(event)
+  }
+
+  /** A member is taken out against its will: `ifHeard` is what it means when it shows itself again. */
+  noteGone(member: TimelineMember, decidedBy: string, ifHeard: string): void {
+    const sinceMs = this.context.clock.monotonicMs()
+    this.#gone.add({ member, sinceMs, decidedBy, detail: ifHeard })
+  }
+
+  /** Somebody who is no member asked for something. */
+  noteStranger(memberId: string): void {
+    const gone = this.#gone.take(memberId)
+    if (gone === null) return
+    const { member, detail, decidedBy, sinceMs } = gone
+    const elapsedMs = this.context.clock.monotonicMs() - sinceMs
+    this.note('returned', member, detail, { decidedBy, elapsedMs })
+  }
+
+  /** Of the rebalance under way. */
+  get rebalancingMs(): number {
+    return this.context.clock.monotonicMs() - this.rebalancingSinceMs
   }
 
   /** Nobody is in it, nobody is expected, and nothing of it was ever kept. */
@@ -122,7 +161,7 @@ export class Group {
     }
     if (snapshot.leader !== null && this.members.has(snapshot.leader)) this.leader = snapshot.leader
     this.#state = members.length === 0 ? 'Empty' : 'Stable'
-    this.note('restored', null, `${members.length} members were in it when the broker stopped`)
+    this.note('restored', null, `${membersText(members.length)} in it when the broker stopped`)
   }
 
   /** Ends every wait: parked calls are answered, timers are off. */
@@ -156,6 +195,7 @@ export class Group {
     const { groupInstanceId } = member
     if (groupInstanceId !== null && this.instances.get(groupInstanceId) === member.memberId)
       this.instances.delete(groupInstanceId)
+    if (this.lastJoined === member) this.lastJoined = null
     this.vote.remove(member.protocols)
     this.context.bytes -= memberOverheadBytes + keptBytes(member.protocols, member.assignment)
     if (this.leader === member.memberId) {
@@ -196,6 +236,7 @@ export class Group {
     this.failJoin(member, Errors.REBALANCE_IN_PROGRESS)
     member.join = answer
     this.#parkedJoins++
+    this.lastJoined = member
     if (member.isNew) member.session.set(newMemberTimeoutMs)
     else member.session.clear()
   }

@@ -34,9 +34,11 @@ export function join(
 ): Abandon | null {
   const { memberId } = request
   const refused = refusal(group, request)
-  if (refused !== Errors.NONE) {
-    if (refused === Errors.GROUP_MAX_SIZE_REACHED) dropRefused(group, memberId)
-    answer(joinError(refused, memberId))
+  if (refused !== null) {
+    const { code, detail, decidedBy } = refused
+    group.note('refused', { ...request, ...caller }, detail, { decidedBy })
+    if (code === Errors.GROUP_MAX_SIZE_REACHED) dropRefused(group, memberId)
+    answer(joinError(code, memberId))
     return null
   }
   const joining = { request, protocols: ownProtocols(request.protocols), caller, answer }
@@ -44,19 +46,52 @@ export function join(
   return member?.join === answer ? () => abandon(group, member, answer) : null
 }
 
-function refusal(group: Group, request: JoinRequest): number {
+/** Why somebody may not come in, for its answer and for the timeline. */
+interface Refusal {
+  readonly code: number
+  readonly detail: string
+  readonly decidedBy: string | null
+}
+
+function refusal(group: Group, request: JoinRequest): Refusal | null {
   const { limits, bytes } = group.context
   const { memberId, protocols, protocolType } = request
-  if (group.state === 'Dead') return Errors.COORDINATOR_NOT_AVAILABLE
-  if (!hasRoom(group, memberId)) return Errors.GROUP_MAX_SIZE_REACHED
+  const refused = (code: number, detail: string, decidedBy: string | null) => ({
+    code,
+    detail,
+    decidedBy,
+  })
+  if (group.state === 'Dead') {
+    return refused(Errors.COORDINATOR_NOT_AVAILABLE, 'the group is being deleted', null)
+  }
+  if (!hasRoom(group, memberId)) {
+    const setting = `group.max.size=${limits.membersMax}`
+    return refused(Errors.GROUP_MAX_SIZE_REACHED, 'found the group full', setting)
+  }
   const asked = keptBytes(protocols, noBytes)
-  if (asked > limits.memberBytesMax) return Errors.INVALID_REQUEST
-  if (bytes + asked + memberOverheadBytes > limits.groupsBytesMax)
-    return Errors.GROUP_MAX_SIZE_REACHED
-  if (protocolType === '' || protocols.length === 0) return Errors.INCONSISTENT_GROUP_PROTOCOL
-  if (group.members.size === 0) return Errors.NONE
-  const fits = protocolType === group.protocolType && group.vote.hasCommon(protocols)
-  return fits ? Errors.NONE : Errors.INCONSISTENT_GROUP_PROTOCOL
+  if (asked > limits.memberBytesMax) {
+    const setting = `group.member.max.bytes=${limits.memberBytesMax}`
+    return refused(Errors.INVALID_REQUEST, `brings ${asked} bytes of metadata`, setting)
+  }
+  const moreBytes = asked + memberOverheadBytes - bytesOf(group, memberId)
+  if (moreBytes > 0 && bytes + moreBytes > limits.groupsBytesMax) {
+    const setting = `groups.max.bytes=${limits.groupsBytesMax}`
+    return refused(Errors.GROUP_MAX_SIZE_REACHED, 'found no memory left for groups', setting)
+  }
+  const named = protocolType !== '' && protocols.length > 0
+  if (named && group.members.size === 0) return null
+  const fits = named && protocolType === group.protocolType && group.vote.hasCommon(protocols)
+  if (fits) return null
+  const offered = `${protocolType}: ${protocols.map(({ name }) => name).join(', ')}`
+  const detail = `offers what not all members can do (${offered})`
+  return refused(Errors.INCONSISTENT_GROUP_PROTOCOL, detail, 'partition.assignment.strategy')
+}
+
+/** What the group keeps of somebody that a JoinGroup takes the place of. */
+function bytesOf(group: Group, memberId: string): number {
+  const member = group.members.get(memberId)
+  if (member !== undefined) return memberOverheadBytes + keptBytes(member.protocols, noBytes)
+  return group.pending.has(memberId) ? memberOverheadBytes : 0
 }
 
 /** In a rebalance those count who have joined: a laggard may lose its place to a newcomer. */
@@ -73,9 +108,7 @@ function hasRoom(group: Group, memberId: string): boolean {
 }
 
 function dropRefused(group: Group, memberId: string): void {
-  const setting = `group.max.size=${group.context.limits.membersMax}`
   const member = group.members.get(memberId) ?? null
-  group.note('refused', member, `${memberId || 'a new member'} found the group full`, setting)
   if (group.removePending(memberId)) maybeCompleteJoin(group)
   if (member === null) return
   group.remove(member, Errors.GROUP_MAX_SIZE_REACHED)
@@ -94,7 +127,10 @@ function joinWithoutId(group: Group, joining: Joining): Member | null {
     return replaceStatic(group, before, memberId, joining)
   }
   if (!request.knowsMemberIdRequired) return addMember(group, memberId, joining)
-  const deadline = new Deadline(context.clock, () => pendingExpired(group, memberId))
+  // Without the client id, which may be long and heads the member id anyway.
+  const pending = { memberId, groupInstanceId, clientId: '', clientHost: caller.clientHost }
+  const expired = (): void => pendingExpired(group, pending, sessionTimeoutMs)
+  const deadline = new Deadline(context.clock, expired)
   deadline.set(sessionTimeoutMs)
   group.addPending(memberId, deadline)
   answer(joinError(Errors.MEMBER_ID_REQUIRED, memberId))
@@ -191,14 +227,16 @@ function replaceStatic(
   )
   member.isNew = old.isNew
   member.hasSynced = old.hasSynced
-  group.note('fenced', old, `${memberId} has its instance id now`, 'group.instance.id')
+  const decidedBy = `group.instance.id=${old.groupInstanceId}`
+  group.note('fenced', old, `${memberId} has its instance id now`, { decidedBy })
+  group.noteGone(old, decidedBy, 'still runs: two members are configured with this instance id')
   group.add(member)
   group.setAssignment(member, old.assignment)
   group.remove(old, Errors.FENCED_INSTANCE_ID)
   // Removing the old one must not take the new one's instance id away, nor give the lead to somebody else.
   if (oldLeader === oldId) group.leader = memberId
   group.parkJoin(member, answer)
-  group.note('replaced', member, `takes over from ${oldId}`, 'group.instance.id')
+  group.note('replaced', member, `takes over from ${oldId}`, { decidedBy })
   if (group.state !== 'Stable') rebalance(group, 'a static member came back in a rebalance')
   else if (group.vote.choose(ballots(group)) !== group.protocol) {
     rebalance(group, 'with the static member that came back another protocol is chosen')

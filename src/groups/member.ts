@@ -94,10 +94,14 @@ export class Member {
 /** What a member keeps in memory besides its metadata and assignment, about; one that was only given an id likewise. */
 export const memberOverheadBytes = 1000
 
+/** What a protocol keeps in memory besides its name and metadata, about: thousands with names of a letter are much. */
+const protocolOverheadBytes = 300
+
 /** What `protocols` and an assignment keep in memory. */
 export function keptBytes(protocols: readonly MemberProtocol[], assignment: Uint8Array): number {
   let bytes = assignment.length
-  for (const { name, metadata } of protocols) bytes += name.length + metadata.length
+  for (const { name, metadata } of protocols)
+    bytes += protocolOverheadBytes + name.length + metadata.length
   return bytes
 }
 

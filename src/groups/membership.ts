@@ -11,12 +11,19 @@ import type {
   SyncAnswer,
   SyncRequest,
 } from './calls.ts'
-import { type Group, syncError } from './group.ts'
+import { type Group, newMemberTimeoutMs, syncError } from './group.ts'
 import type { Member } from './member.ts'
 import { assign, assigned, maybeCompleteJoin, rebalance } from './rebalance.ts'
+import type { TimelineMember } from './timeline.ts'
 
 /** Is this a member, and the one that holds its instance id? NONE or why not. */
 export function validate(group: Group, memberId: string, groupInstanceId: string | null): number {
+  const code = membershipError(group, memberId, groupInstanceId)
+  if (code !== Errors.NONE) group.noteStranger(memberId)
+  return code
+}
+
+function membershipError(group: Group, memberId: string, groupInstanceId: string | null): number {
   if (groupInstanceId !== null) {
     const holder = group.instances.get(groupInstanceId)
     if (holder === undefined) return Errors.UNKNOWN_MEMBER_ID
@@ -76,12 +83,15 @@ function syncRefusal(group: Group, request: SyncRequest): number {
   }
   if (group.state === 'PreparingRebalance') return Errors.REBALANCE_IN_PROGRESS
   const { bytes, limits } = group.context
-  let total = 0
+  let moreBytes = 0
   for (const { assignment } of assignments) {
     if (assignment.length > limits.memberBytesMax) return Errors.INVALID_REQUEST
-    total += assignment.length
+    moreBytes += assignment.length
   }
-  return bytes + total > limits.groupsBytesMax ? Errors.INVALID_REQUEST : Errors.NONE
+  for (const { assignment } of group.members.values()) moreBytes -= assignment.length
+  // Where memory is used up, those that are in may go on with what they have.
+  const isTooMuch = moreBytes > 0 && bytes + moreBytes > limits.groupsBytesMax
+  return isTooMuch ? Errors.INVALID_REQUEST : Errors.NONE
 }
 
 export function heartbeat(group: Group, ref: MemberRef): number {
@@ -123,7 +133,10 @@ function leaveOne(group: Group, { memberId, groupInstanceId, reason }: LeaveRow)
   const member = group.members.get(id)
   if (code !== Errors.NONE || member === undefined) return code
   const detail = byInstance ? 'was removed by its instance id' : 'left'
-  group.note('left', member, reason === null ? detail : `${detail}: ${reason}`)
+  // What the Java client says when its application does not poll.
+  const isSlow = reason !== null && /poll timeout/i.test(reason)
+  const decidedBy = isSlow ? `max.poll.interval.ms=${member.rebalanceTimeoutMs}` : null
+  group.note('left', member, reason ? `${detail}: ${reason}` : detail, { decidedBy })
   group.remove(member, Errors.UNKNOWN_MEMBER_ID)
   return Errors.NONE
 }
@@ -136,15 +149,23 @@ export function memberGone(group: Group, reason: string): void {
 
 export function memberExpired(group: Group, member: Member): void {
   if (group.members.get(member.memberId) !== member) return
-  const setting = `session.timeout.ms=${member.sessionTimeoutMs}`
-  group.note('expired', member, 'was not heard of', setting)
+  // A new one that waits for its first answer owes no heartbeat yet.
+  const decidedBy =
+    member.isNew && member.join !== null
+      ? `${newMemberTimeoutMs} ms for a first join (fixed)`
+      : `session.timeout.ms=${member.sessionTimeoutMs}`
+  group.note('expired', member, 'was not heard of', { decidedBy })
+  group.noteGone(member, decidedBy, 'is alive: it was silent for longer than this')
   group.remove(member, Errors.UNKNOWN_MEMBER_ID)
   memberGone(group, 'a member was not heard of')
 }
 
-export function pendingExpired(group: Group, memberId: string): void {
-  if (!group.removePending(memberId)) return
-  group.note('expired', null, `${memberId} was given its id and never joined`, 'session.timeout.ms')
+/** @param pending whose id was given out, with the session timeout it asked for */
+export function pendingExpired(group: Group, pending: TimelineMember, timeoutMs: number): void {
+  if (!group.removePending(pending.memberId)) return
+  const decidedBy = `session.timeout.ms=${timeoutMs}`
+  group.note('expired', pending, 'was given its id and never came back with it', { decidedBy })
+  group.noteGone(pending, decidedBy, 'came back with its id later than this')
   maybeCompleteJoin(group)
   if (group.isTrace) group.context.onTrace(group)
 }

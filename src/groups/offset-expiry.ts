@@ -2,7 +2,7 @@
  * When a committed offset has been kept long enough (KIP-211; PROTOCOL.md 3.8 point 12). Pure.
  *
  *   a time of its own (retention_time_ms of OffsetCommit 2-4)    when that has come
- *   the group is empty                                           retention after it turned empty
+ *   the group is empty                                           retention after it turned empty or a later commit
  *   nobody ever joined, or members read other topics             retention after the commit
  *   a rebalance is under way                                     not now
  */
@@ -26,5 +26,7 @@ export function isExpired(
   retentionMs: number,
 ): boolean {
   if (expireTimestampMs !== -1) return nowMs >= expireTimestampMs
-  return nowMs - (from === 'commit' ? commitTimestampMs : from) >= retentionMs
+  // Kafka lets an offset that an administrator has just set go with the empty group's others.
+  const fromMs = from === 'commit' ? commitTimestampMs : Math.max(from, commitTimestampMs)
+  return nowMs - fromMs >= retentionMs
 }

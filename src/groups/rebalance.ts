@@ -12,6 +12,7 @@ import { ensure } from '../ring/ensure.ts'
 import type { JoinAnswer, SyncAnswer } from './calls.ts'
 import type { Group } from './group.ts'
 import { type Member, noBytes } from './member.ts'
+import { membersText } from './timeline.ts'
 
 /** Starts a rebalance where none is under way; one that is gathering joins goes on. Completes it if all have joined. */
 export function rebalance(group: Group, reason: string): void {
@@ -25,18 +26,23 @@ export function rebalance(group: Group, reason: string): void {
       member.heard()
     }
     group.syncDeadline.clear()
-    group.moveTo('PreparingRebalance')
-    group.note('rebalancing', null, reason)
+    begin(group, reason)
     group.joinDeadline.set(group.rebalanceTimeoutMs)
     maybeCompleteJoin(group)
   }
 }
 
+function begin(group: Group, reason: string, decidedBy: string | null = null): void {
+  group.moveTo('PreparingRebalance')
+  group.rebalancingSinceMs = group.context.clock.monotonicMs()
+  group.note('rebalancing', null, reason, { decidedBy })
+}
+
 /** An empty group may wait for more members, again and again while some come, but no longer than they would. */
 function startFirst(group: Group, reason: string): void {
   const { initialRebalanceDelayMs: delayMs } = group.context.limits
-  group.moveTo('PreparingRebalance')
-  group.note('rebalancing', null, reason)
+  const decidedBy = delayMs === 0 ? null : `group.initial.rebalance.delay.ms=${delayMs}`
+  begin(group, reason, decidedBy)
   if (delayMs === 0) {
     group.joinDeadline.set(group.rebalanceTimeoutMs)
     maybeCompleteJoin(group)
@@ -64,7 +70,7 @@ function waitForMore(group: Group, delayMs: number): void {
   })
 }
 
-export function endInitialWait(group: Group): void {
+function endInitialWait(group: Group): void {
   group.initialWait?.cancel()
   group.initialWait = null
 }
@@ -102,12 +108,26 @@ function dropLaggards(group: Group, rebalanceTimeoutMs: number): void {
   if (group.parkedJoins === group.members.size) return
   for (const member of [...group.members.values()]) {
     if (member.join !== null) continue
-    const setting = `max.poll.interval.ms=${rebalanceTimeoutMs}`
-    if (member.groupInstanceId === null) {
-      group.note('late', member, 'did not rejoin in time and was dropped', setting)
-      group.remove(member, Errors.UNKNOWN_MEMBER_ID)
-    } else group.note('late', member, 'did not rejoin in time; kept, because static', setting)
+    const late = 'did not rejoin in time'
+    if (member.groupInstanceId === null) dropLate(group, member, late, rebalanceTimeoutMs)
+    else noteLate(group, member, `${late}; kept, because static`, rebalanceTimeoutMs)
   }
+}
+
+/** @returns the setting that decided: the longest of all members' */
+function noteLate(group: Group, member: Member, detail: string, timeoutMs: number): string {
+  const decidedBy = `max.poll.interval.ms=${timeoutMs}`
+  const elapsedMs = group.rebalancingMs
+  const own = member.rebalanceTimeoutMs
+  const whose = own === timeoutMs ? '' : ` (the longest in the group; its own is ${own})`
+  group.note('late', member, `${detail}${whose}`, { decidedBy, elapsedMs })
+  return decidedBy
+}
+
+function dropLate(group: Group, member: Member, what: string, timeoutMs: number): void {
+  const decidedBy = noteLate(group, member, `${what} and was dropped`, timeoutMs)
+  group.noteGone(member, decidedBy, 'is alive: it was busy for longer than this')
+  group.remove(member, Errors.UNKNOWN_MEMBER_ID)
 }
 
 /** The leader stays if it has joined. False when nobody has. */
@@ -136,7 +156,10 @@ function becomeEmpty(group: Group): void {
 function beginSync(group: Group): void {
   group.protocol = group.vote.choose(protocolsOf(group))
   group.moveTo('CompletingRebalance')
-  group.note('generation', null, `${group.members.size} members, protocol ${group.protocol}`)
+  const what = `${membersText(group.members.size)}, protocol ${group.protocol}`
+  const last = group.lastJoined
+  const detail = last === null ? what : `${what}; this one joined last`
+  group.note('generation', last, detail, { elapsedMs: group.rebalancingMs })
   for (const member of group.members.values()) {
     const answer = group.takeJoin(member)
     member.isNew = false
@@ -178,15 +201,14 @@ export function membersFor(group: Group): JoinAnswer['members'] {
 /** Who joined and did not fetch its assignment in time is dropped, and the others rebalance. */
 export function syncTimeout(group: Group): void {
   if (group.state !== 'CompletingRebalance' && group.state !== 'Stable') return
-  const setting = `max.poll.interval.ms=${group.rebalanceTimeoutMs}`
+  const timeoutMs = group.rebalanceTimeoutMs
   let dropped = 0
   for (const member of [...group.members.values()]) {
     if (member.hasSynced) continue
-    group.note('late', member, 'did not fetch its assignment in time and was dropped', setting)
-    group.remove(member, Errors.UNKNOWN_MEMBER_ID)
+    dropLate(group, member, 'did not fetch its assignment in time', timeoutMs)
     dropped++
   }
-  if (dropped > 0) rebalance(group, `${dropped} members did not fetch their assignment in time`)
+  if (dropped > 0) rebalance(group, `${membersText(dropped)} did not fetch an assignment in time`)
 }
 
 /** Keeps the leader's assignment; when it is durable everybody has its part. */
@@ -203,14 +225,18 @@ export async function assign(group: Group, assignments: ReadonlyMap<string, Uint
   // Meanwhile somebody may have come or gone: then the waiting ones were told.
   if (group.state !== 'CompletingRebalance' || group.generation !== generation) return
   if (code !== Errors.NONE) {
-    context.warn(`generation ${generation} of group ${group.groupId} not saved: ${errorName(code)}`)
+    const what = `generation ${generation} of group ${group.groupId}`
+    if (!group.isSaveFailing) context.warn(`${what} not saved: ${errorName(code)}`)
+    group.isSaveFailing = true
     group.note('failed', null, `assignment not saved: ${errorName(code)}`)
     for (const member of group.members.values()) group.failSync(member, code)
     rebalance(group, 'the assignment was not saved')
     return
   }
+  group.isSaveFailing = false
   group.moveTo('Stable')
-  group.note('stable', null, `${group.members.size} members have their assignment`)
+  const given = `${membersText(group.members.size)} assigned`
+  group.note('stable', null, given, { elapsedMs: group.rebalancingMs })
   for (const member of group.members.values()) {
     const answer = group.takeSync(member)
     if (answer === null) continue

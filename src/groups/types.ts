@@ -72,8 +72,11 @@ export interface GroupStore {
   saveGroup(snapshot: GroupSnapshot): Promise<number>
   /** The group is no more; its offsets are taken away one by one. */
   removeGroup(groupId: string): Promise<number>
-  /** All rows or none. */
-  saveOffsets(groupId: string, rows: readonly OffsetRow[]): Promise<number>
+  /**
+   * All rows or none. `onDecided` is called once, when they are durable or will never be: that may be long after the
+   * answer, which then was a retriable error.
+   */
+  saveOffsets(groupId: string, rows: readonly OffsetRow[], onDecided: () => void): Promise<number>
 }
 
 /** What the committed offsets need of the coordinator. */

@@ -23,19 +23,32 @@ const config = {
 type Kept = Map<string, Map<string, Map<number, CommittedOffset>>>
 
 /** Keeps offsets as a log does: changes become durable in their order, and then the reader is told. */
-export class OffsetStore extends MemoryStore {
+class OffsetStore extends MemoryStore {
   readonly offsets: Kept = new Map()
   onOffsets: (groupId: string, rows: readonly OffsetRow[]) => void = () => {}
   /** Groups whose end was written. */
   readonly removed: string[] = []
   offsetWrites = 0
+  /** Who asks is told at once that it took too long. */
+  isImpatient = false
+  /** Rows of one change, at most. */
+  rowsMax = Infinity
   readonly #queue: (() => void)[] = []
 
-  override saveOffsets(groupId: string, rows: readonly OffsetRow[]): Promise<number> {
-    if (rows.length === 0) return Promise.resolve(Errors.NONE)
+  override saveOffsets(
+    groupId: string,
+    rows: readonly OffsetRow[],
+    onDecided: () => void,
+  ): Promise<number> {
+    if (rows.length > this.rowsMax) {
+      onDecided()
+      return Promise.resolve(Errors.INVALID_COMMIT_OFFSET_SIZE)
+    }
     const { promise, resolve } = Promise.withResolvers<number>()
+    if (this.isImpatient) resolve(Errors.COORDINATOR_NOT_AVAILABLE)
     this.#queue.push(() => {
       if (this.code === Errors.NONE) this.#keep(groupId, rows)
+      onDecided()
       resolve(this.code)
     })
     if (!this.isHeld) this.writeAll()

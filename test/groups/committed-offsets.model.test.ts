@@ -9,8 +9,15 @@ import { minuteMs, OffsetsScene, retentionMs } from './committed-offsets-kit.ts'
 import { settle } from './scene.ts'
 
 interface ModelOffset {
+  readonly key: string
   readonly offset: number
   readonly goneAtMs: number
+}
+
+/** Offsets of a deleted topic; what the store did not take is tried again. */
+interface Doom {
+  readonly offsets: ReadonlySet<ModelOffset>
+  readonly againAtMs: number
 }
 
 type Step =
@@ -54,6 +61,9 @@ class Model {
   readonly offsets = new Map<string, ModelOffset>()
   readonly offsetsScene = new OffsetsScene()
   #waiting: (() => void)[] = []
+  /** Commits that the store is held up with. */
+  #coming: ModelOffset[] = []
+  #dooms: Doom[] = []
   #count = 0
 
   async step(step: Step): Promise<void> {
@@ -67,23 +77,32 @@ class Model {
         const key = `${groupId} ${name}-${step.partition}`
         const exists = [...this.offsets.keys()].some(one => one.startsWith(`${groupId} `))
         const answer = committed.remove(groupId, [{ topic: name, partition: step.partition }])
-        // What is on its way is not there yet for who asks.
-        if (this.offsets.has(key)) this.#change(() => this.offsets.delete(key))
+        // What is on its way is not there yet for who asks, but it goes with the others.
+        if (exists) this.#change(() => this.offsets.delete(key))
         if (!exists) expect(await answer).toBe(Errors.GROUP_ID_NOT_FOUND)
         return
       }
       case 'topicDeleted': {
         const mark = ` ${topics[step.topic]}-`
         committed.topicDeleted(topics[step.topic])
-        return this.#deleteAll(key => key.includes(mark))
+        const all = [...this.offsets.values(), ...this.#coming]
+        const offsets = new Set(all.filter(({ key }) => key.includes(mark)))
+        this.#dooms.push({ offsets, againAtMs: scene.clock.monotonicMs() + 1000 })
+        return this.#change(() => this.#forget(offsets))
       }
-      case 'removeGroup':
+      case 'removeGroup': {
+        const mark = `g${step.group} `
         void committed.removeGroup(`g${step.group}`)
-        return this.#deleteAll(key => key.startsWith(`g${step.group} `))
+        return this.#change(() => {
+          for (const key of this.offsets.keys()) if (key.startsWith(mark)) this.offsets.delete(key)
+        })
+      }
       case 'pass':
         this.release()
         await settle()
         await this.offsetsScene.pass(step.ms)
+        for (const { offsets, againAtMs } of this.#dooms)
+          if (againAtMs <= scene.clock.monotonicMs()) this.#forget(offsets)
         for (const [key, { goneAtMs }] of this.offsets)
           if (goneAtMs <= scene.clock.wallMs()) this.offsets.delete(key)
         return
@@ -97,6 +116,7 @@ class Model {
       default:
         this.release()
         await settle()
+        this.#dooms = []
         this.offsetsScene.restart()
     }
   }
@@ -105,6 +125,7 @@ class Model {
     const { store } = this.offsetsScene
     store.release()
     const waiting = this.#waiting.splice(0)
+    this.#coming = []
     if (store.code === Errors.NONE) for (const change of waiting) change()
     store.code = Errors.NONE
   }
@@ -119,15 +140,14 @@ class Model {
     const { isHeld } = store
     const more = { expireTimestampMs }
     const answer = this.offsetsScene.commit(groupId, topic, step.partition, offset, more)
-    this.#change(() => this.offsets.set(key, { offset, goneAtMs }))
+    const entry = { key, offset, goneAtMs }
+    if (isHeld) this.#coming.push(entry)
+    this.#change(() => this.offsets.set(key, entry))
     if (!isHeld) expect(await answer).toBe(store.code)
   }
 
-  #deleteAll(isMeant: (key: string) => boolean): void {
-    const doomed = [...this.offsets.keys()].filter(isMeant)
-    this.#change(() => {
-      for (const key of doomed) this.offsets.delete(key)
-    })
+  #forget(doomed: ReadonlySet<ModelOffset>): void {
+    for (const [key, entry] of this.offsets) if (doomed.has(entry)) this.offsets.delete(key)
   }
 
   #change(change: () => void): void {

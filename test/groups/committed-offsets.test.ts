@@ -32,6 +32,80 @@ test('a commit that is on its way when its topic is deleted goes with it', async
   expect(offsets.all()).toEqual({})
 })
 
+test('a group that is deleted takes along what was on its way, not what is committed after it', async () => {
+  const offsets = new OffsetsScene()
+  await offsets.commit('group', 'a', 0, 1)
+  offsets.store.isHeld = true
+  const before = [offsets.commit('group', 'a', 1, 1), offsets.commit('group', 'b', 0, 1)]
+  const deleted = offsets.committed.removeGroup('group')
+  const after = offsets.commit('group', 'b', 0, 2)
+  offsets.store.release()
+  expect(await Promise.all([...before, deleted, after])).toEqual([0, 0, 0, 0])
+  expect(offsets.all()).toEqual({ 'group b-0': 2 })
+})
+
+test('so does an offset that is deleted', async () => {
+  const offsets = new OffsetsScene()
+  await offsets.commit('group', 'b', 0, 1)
+  offsets.store.isHeld = true
+  const before = offsets.commit('group', 'a', 0, 1)
+  const deleted = offsets.committed.remove('group', [{ topic: 'a', partition: 0 }])
+  const after = offsets.commit('group', 'b', 0, 2)
+  offsets.store.release()
+  expect(await Promise.all([before, deleted, after])).toEqual([0, 0, 0])
+  expect(offsets.all()).toEqual({ 'group b-0': 2 })
+})
+
+test('a commit that nobody waits for any more is on its way until it is decided', async () => {
+  const offsets = new OffsetsScene()
+  await offsets.commit('group', 'a', 0, 1)
+  offsets.store.isHeld = true
+  offsets.store.isImpatient = true
+  expect(await offsets.commit('group', 'a', 1, 1)).toBe(Errors.COORDINATOR_NOT_AVAILABLE)
+  offsets.store.isImpatient = false
+  const deleted = offsets.committed.removeGroup('group')
+  offsets.store.release()
+  expect(await deleted).toBe(0)
+  expect(offsets.all()).toEqual({})
+})
+
+test('a deleted topic loses its offsets when the store works again, the next topic of its name keeps its own', async () => {
+  const offsets = new OffsetsScene()
+  await offsets.commit('group', 'a', 0, 10)
+  await offsets.commit('group', 'a', 1, 10)
+  offsets.store.code = Errors.NOT_COORDINATOR
+  offsets.committed.topicDeleted('a')
+  await settle()
+  offsets.store.code = Errors.NONE
+  await offsets.commit('group', 'a', 1, 3)
+  expect(offsets.all()).toEqual({ 'group a-0': 10, 'group a-1': 3 })
+  offsets.scene.clock.advance(1000)
+  await settle()
+  expect(offsets.all()).toEqual({ 'group a-1': 3 })
+  expect(offsets.scene.clock.timerCount).toBe(0)
+})
+
+test('a group with more offsets than fit into one change is deleted all the same', async () => {
+  const offsets = new OffsetsScene()
+  for (let partition = 0; partition < 250; partition++)
+    await offsets.commit('group', 'a', partition, 1)
+  offsets.store.rowsMax = 100
+  expect(await offsets.committed.removeGroup('group')).toBe(0)
+  expect(offsets.all()).toEqual({})
+})
+
+test('groups whose first commit is on its way count as groups', async () => {
+  const offsets = new OffsetsScene({ groupsMax: 3 })
+  await offsets.commit('one', 'a', 0, 1)
+  offsets.store.isHeld = true
+  const known = offsets.commit('one', 'a', 1, 1)
+  const coming = [offsets.commit('two', 'a', 0, 1), offsets.commit('three', 'a', 0, 1)]
+  expect(await offsets.commit('four', 'a', 0, 1)).toBe(Errors.GROUP_MAX_SIZE_REACHED)
+  const again = offsets.commit('two', 'a', 1, 1)
+  offsets.store.release()
+  expect(await Promise.all([known, ...coming, again])).toEqual([0, 0, 0, 0])
+})
+
 test('as many groups as max.groups allows; those that are known go on', async () => {
   const offsets = new OffsetsScene({ groupsMax: 2 })
   expect(await offsets.commit('one', 'a', 0, 1)).toBe(0)

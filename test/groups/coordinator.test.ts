@@ -22,6 +22,8 @@ describe('describe and list', () => {
       state: 'Stable',
       protocolType: 'consumer',
       protocol: 'range',
+      generation: 2,
+      leader: first,
     })
     expect(members.map(member => textOf(member.metadata))).toEqual(['what', 'what'])
     expect(members.map(member => textOf(member.assignment))).toEqual([
@@ -33,8 +35,9 @@ describe('describe and list', () => {
     const during = coordinator.describe('g')
     expect(during).toMatchObject({ state: 'PreparingRebalance', protocol: '' })
     expect(during.members.map(member => textOf(member.assignment))).toEqual(['', ''])
+    expect(during.members.map(member => textOf(member.metadata))).toEqual(['', ''])
     expect(coordinator.list()).toEqual([
-      { groupId: 'g', protocolType: 'consumer', state: 'PreparingRebalance' },
+      { groupId: 'g', protocolType: 'consumer', state: 'PreparingRebalance', members: 2 },
     ])
   })
 })

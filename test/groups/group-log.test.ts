@@ -9,6 +9,7 @@ import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import type { Broker } from '../../src/broker.ts'
 import { Errors, isRetriable } from '../../src/protocol/errors.ts'
+import { OffsetFetch } from '../../src/protocol/messages/offset-fetch.ts'
 import { diskFaults, faultyOwners } from '../broker/disk-faults.ts'
 import {
   connect,
@@ -230,6 +231,13 @@ describe('a disk that fails', () => {
     const broker = await testBroker({ dataDirectory })
     const client = await connect(broker)
     expect(await groupError(client, 'group')).toBe(Errors.NOT_COORDINATOR)
+    for (const version of [1, 2, 7]) {
+      const topics = [{ name: topic, partitionIndexes: [0] }]
+      const asked = { groupId: 'group', topics, groups: [], requireStable: false }
+      const answer = await client.request(OffsetFetch, version, asked)
+      const rowError = answer.topics[0]?.partitions[0].errorCode
+      expect(version < 2 ? rowError : answer.errorCode).toBe(Errors.NOT_COORDINATOR)
+    }
     expect(await commit(client, 'group', { [key]: 6 })).toEqual({ [key]: Errors.NOT_COORDINATOR })
     expect((await deleteOffsets(client, 'group', [key])).errorCode).toBe(Errors.NOT_COORDINATOR)
     await writeFile(identity, content)

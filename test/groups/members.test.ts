@@ -84,6 +84,18 @@ describe('sync', () => {
     expect(scene.state).toBe('PreparingRebalance')
     expect(scene.warnings).toHaveLength(1)
     expect(scene.history).toContain('failed')
+    for (const id of [first.id, second.id]) scene.join({ memberId: id })
+    expect(await syncError(3)).toBe(Errors.COORDINATOR_NOT_AVAILABLE)
+    expect(scene.warnings).toHaveLength(1)
+    scene.store.code = Errors.NONE
+    for (const id of [first.id, second.id]) scene.join({ memberId: id })
+    expect(await syncError(4)).toBe(Errors.NONE)
+
+    async function syncError(generation: number): Promise<number | undefined> {
+      const call = scene.sync(first.id, generation)
+      await settle()
+      return call.answer?.errorCode
+    }
   })
 
   test('a rebalance that begins while the assignment is written wins', async () => {

@@ -114,13 +114,19 @@ describe('a group with members', () => {
       members: [],
     })
     const startMs = new OffsetsScene().scene.clock.wallMs()
-    for (const [stateTimestampMs, isGone] of [
-      [startMs - retentionMs + minuteMs, true],
-      [startMs, false],
-      [-1, false],
+    const oldMs = startMs - retentionMs
+    for (const [stateTimestampMs, commitTimestampMs, isGone] of [
+      [oldMs + minuteMs, oldMs, true],
+      [startMs, oldMs, false],
+      [-1, startMs, false],
+      // An administrator has set it since.
+      [oldMs + minuteMs, startMs, false],
     ] as const) {
       const offsets = new OffsetsScene({}, [emptySince(stateTimestampMs)])
-      offsets.store.offsets.set('g', new Map([['a', new Map([[0, offsetOf(1, startMs)]])]]))
+      offsets.store.offsets.set(
+        'g',
+        new Map([['a', new Map([[0, offsetOf(1, commitTimestampMs)]])]]),
+      )
       offsets.restart()
       await offsets.pass(minuteMs)
       expect(offsets.all()).toEqual(isGone ? {} : { 'g a-0': 1 })

@@ -13,7 +13,9 @@ import {
   produce,
   sharedBroker,
 } from '../broker/fixture.ts'
+import { subscriptionTo } from './committed-offsets-kit.ts'
 import { commit, deleteOffsets, fetchGroups, fetchOffsets, fetchRows } from './offsets-kit.ts'
+import { Member } from './wire-kit.ts'
 
 const broker = sharedBroker()
 let groups = 0
@@ -264,6 +266,32 @@ describe('OffsetDelete', () => {
     const codes = answer.topics.flatMap(({ partitions }) => partitions.map(row => row.errorCode))
     expect(codes).toEqual([0, 0, 3, 3])
     expect(await fetchOffsets(client, group)).toEqual({ [`${topic}-1`]: 2 })
+  })
+
+  test('of topics that a member reads stay, those of others go', async () => {
+    const client = await connect(broker())
+    const [read, other] = [await createTopic(client), await createTopic(client)]
+    const member = new Member(await connect(broker()), newGroup())
+    const { groupId } = member
+    await commit(client, groupId, { [`${read}-0`]: 1, [`${other}-0`]: 2 })
+    const metadata = Buffer.from(subscriptionTo(read), 'latin1')
+    await member.join({ protocols: [{ name: 'range', metadata }] })
+    await member.sync()
+    const { errorCode, topics } = await deleteOffsets(client, groupId, [`${read}-0`, `${other}-0`])
+    const codes = topics.flatMap(({ partitions }) => partitions.map(row => row.errorCode))
+    expect([errorCode, codes]).toEqual([0, [Errors.GROUP_SUBSCRIBED_TO_TOPIC, 0]])
+    expect(await fetchOffsets(client, groupId)).toEqual({ [`${read}-0`]: 1 })
+  })
+
+  test('of members of another protocol, of which nobody knows what they read: all stay', async () => {
+    const client = await connect(broker())
+    const topic = await createTopic(client)
+    const member = new Member(await connect(broker()), newGroup())
+    await commit(client, member.groupId, { [`${topic}-0`]: 1 })
+    await member.join({ protocolType: 'connect' })
+    const refused = await deleteOffsets(client, member.groupId, [`${topic}-0`])
+    expect(refused).toMatchObject({ errorCode: Errors.NON_EMPTY_GROUP, topics: [] })
+    expect(await fetchOffsets(client, member.groupId)).toEqual({ [`${topic}-0`]: 1 })
   })
 
   test('a group that does not exist, and one without a name, are refused as a whole', async () => {

@@ -25,6 +25,7 @@ export const testLimits = {
   groupsMax: 10,
   memberBytesMax: 10_000,
   groupsBytesMax: 1_000_000,
+  idBytesMax: 255,
 } satisfies Partial<GroupConfig>
 
 export class MemoryStore implements GroupStore {
@@ -50,7 +51,12 @@ export class MemoryStore implements GroupStore {
     return this.#write(() => this.groups.delete(groupId))
   }
 
-  saveOffsets(_groupId: string, _rows: readonly OffsetRow[]): Promise<number> {
+  saveOffsets(
+    _groupId: string,
+    _rows: readonly OffsetRow[],
+    onDecided: () => void,
+  ): Promise<number> {
+    onDecided()
     return Promise.resolve(Errors.NONE)
   }
 

@@ -193,6 +193,21 @@ describe('stays away', () => {
     })
   })
 
+  test('and is not the leader any more when it comes back: who has been it since stays it', async () => {
+    const scene = new Scene()
+    const options = { groupInstanceId: 'a', sessionTimeoutMs: 10 * rebalanceTimeoutMs }
+    scene.join(options)
+    const [a] = scene.memberIds
+    const b = scene.join({ groupInstanceId: 'b', sessionTimeoutMs: 10 * rebalanceTimeoutMs })
+    await scene.pass(rebalanceTimeoutMs + momentMs)
+    const leader = b.answer?.leader ?? ''
+    expect([leader === a, scene.memberIds]).toEqual([false, [a, leader]])
+    const back = scene.join({ ...options, memberId: a, metadata: 'new' })
+    const stays = scene.join({ groupInstanceId: 'b', memberId: leader, metadata: 'new' })
+    expect([back.answer?.leader, stays.answer?.leader]).toEqual([leader, leader])
+    expect(back.answer?.members).toEqual([])
+  })
+
   test('an administrator removes it by its instance id', async () => {
     const scene = new Scene()
     const [, b] = await pair(scene)

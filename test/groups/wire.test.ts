@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { Errors } from '../../src/protocol/errors.ts'
 import { ApiVersions } from '../../src/protocol/messages/api-versions.ts'
@@ -65,6 +66,19 @@ describe('every version', () => {
       memberId: 'nobody',
       members: [],
     })
+  })
+
+  test('JoinGroup v0 has no rebalance timeout: members have as long as their session', async () => {
+    const groupId = newGroup()
+    const [first, second] = [await member(groupId, 0), await member(groupId, 0)]
+    await first.join()
+    await first.sync({}, 0)
+    const joining = second.join()
+    await expect.poll(() => first.heartbeat(0)).toBe(Errors.REBALANCE_IN_PROGRESS)
+    // Longer than no time at all would be.
+    await delay(500)
+    expect(await first.join()).toMatchObject({ errorCode: 0, generationId: 2 })
+    expect(await joining).toMatchObject({ errorCode: 0, generationId: 2 })
   })
 
   test('SyncGroup, Heartbeat', async () => {

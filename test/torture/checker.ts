@@ -25,6 +25,9 @@ export type ViolationKind =
   | 'nonmonotonic'
   | 'false-ack'
   | 'unexpected'
+  | 'two-owners'
+  | 'not-fenced'
+  | 'skipped'
 
 /** A promise that was not kept. */
 export class Violation extends Error {

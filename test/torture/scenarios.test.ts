@@ -20,6 +20,8 @@ const cyclesOf = new Map([
   ['flips', 2],
   ['signals', 3],
   ['workers', 4],
+  ['groups', 2],
+  ['groupscut', 2],
 ])
 
 const seed = Math.floor(Math.random() * 1_000_000)

@@ -3,6 +3,7 @@ import { inspect } from 'node:util'
 import { diskFull } from './disk-full.ts'
 import { flips } from './flips.ts'
 import { fsyncGate } from './fsync-gate.ts'
+import { groups, groupsPowerCut } from './groups.ts'
 import { kill9 } from './kill9.ts'
 import { powerCut } from './power-cut.ts'
 import { readOnly } from './read-only.ts'
@@ -23,6 +24,8 @@ export const scenarios: readonly Scenario[] = [
   flips,
   signals,
   workers,
+  groups,
+  groupsPowerCut,
 ]
 
 export interface Report {
@@ -41,9 +44,9 @@ export interface Report {
 export async function torture(scenario: Scenario, options: RunOptions): Promise<Report> {
   const run = await TortureRun.begin(scenario.name, options)
   const startedMs = performance.now()
-  // Disks are unmounted and brokers ended on Ctrl-C too.
+  // Disks are unmounted and brokers ended on Ctrl-C too, and when the time is over.
   const onInterrupt = (): void => void run.end(false).finally(() => process.exit(130))
-  process.once('SIGINT', onInterrupt)
+  process.once('SIGINT', onInterrupt).once('SIGTERM', onInterrupt)
   let violation: string | null = null
   try {
     await scenario.run(run)
@@ -51,7 +54,7 @@ export async function torture(scenario: Scenario, options: RunOptions): Promise<
     violation = inspect(error)
   } finally {
     await run.end(violation !== null)
-    process.off('SIGINT', onInterrupt)
+    process.off('SIGINT', onInterrupt).off('SIGTERM', onInterrupt)
   }
   return {
     scenario: scenario.name,
