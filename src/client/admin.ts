@@ -1,5 +1,7 @@
-/** Topics from outside: create, list, describe, change, grow, delete. What the command line's `topics` is made of. */
-
+/**
+ * Topics from outside: create, list, describe, change, grow, delete. What the command line's `topics` is made of.
+ * Groups are in admin-groups.ts.
+ */
 import { zeroUuid } from '../protocol/bytes.ts'
 import { Errors, errorName, KafkaError } from '../protocol/errors.ts'
 import { CreatePartitions } from '../protocol/messages/create-partitions.ts'
@@ -7,6 +9,7 @@ import { CreateTopics } from '../protocol/messages/create-topics.ts'
 import { DeleteTopics } from '../protocol/messages/delete-topics.ts'
 import { DescribeConfigs } from '../protocol/messages/describe-configs.ts'
 import { IncrementalAlterConfigs } from '../protocol/messages/incremental-alter-configs.ts'
+import { GroupAdmin } from './admin-groups.ts'
 import { type ClientOptions, Cluster } from './cluster.ts'
 import type { Connection } from './connection.ts'
 import { earliestTimestamp, latestTimestamp, listOffsets } from './list-offsets.ts'
@@ -71,9 +74,11 @@ const timeoutMs = 30_000
 
 export class Admin {
   readonly #cluster: Cluster
+  readonly groups: GroupAdmin
 
   constructor(options: ClientOptions = {}) {
     this.#cluster = new Cluster({ retryMsMax: 5000, ...options })
+    this.groups = new GroupAdmin(this.#cluster)
   }
 
   /** Tries once to reach a broker. Not needed; tells early what is wrong. */

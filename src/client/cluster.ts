@@ -96,6 +96,11 @@ export class Cluster {
     return loading
   }
 
+  /** Node id of a partition's leader as far as it is known here; -1 else. */
+  leaderOf(topic: string, partition: number): number {
+    return this.#topics.get(topic)?.partitions[partition]?.leader ?? -1
+  }
+
   /** Forgets a topic (it was deleted): the next use asks again. */
   forget(name: string): void {
     this.#topics.delete(name)

@@ -1,31 +1,26 @@
 /**
- * The paper's consumer (section 2) without groups: `createMessageStreams(topic, n)` spreads all partitions of a topic
- * evenly over n streams. How far each has read is the reader's own business: it starts where it is told to.
+ * The paper's consumer (section 2): `createMessageStreams(topic, n)` spreads partitions evenly over n streams.
+ *
+ *   without a group   all partitions of the topic; how far each is read is the reader's own business
+ *   with `groupId`    the part that the group gives (group-consumer.ts), from where the group stands
  */
 import { Errors, KafkaError } from '../protocol/errors.ts'
 import { type ClientOptions, Cluster, isUnknownTopic, type TopicInfo } from './cluster.ts'
-import { Fetcher, type FetcherOptions } from './fetcher.ts'
-import { earliestTimestamp, latestTimestamp, listOffsets } from './list-offsets.ts'
-import { MessageStream } from './message-stream.ts'
-import { PartitionReader } from './partition-reader.ts'
+import { spread } from './group-assign.ts'
+import { GroupConsumer } from './group-consumer.ts'
+import { type GroupOptions, groupTerms, type PartitionOffset } from './group-options.ts'
+import type { MessageStream } from './message-stream.ts'
 import type { RecordCursorOptions } from './record-cursor.ts'
+import { endOffsets, type StartPosition, startOffsets } from './start-offsets.ts'
+import { StreamFeeds } from './stream-feeds.ts'
 
-/**
- * Where reading starts: the oldest record there is, the end of the log, the first record at or after a time, one offset
- * for all partitions, or an offset for each (partitions not named start at the smallest).
- */
-export type StartPosition =
-  | 'smallest'
-  | 'largest'
-  | Date
-  | { readonly offset: number }
-  | Readonly<Record<number, number>>
-  | ReadonlyMap<number, number>
-
-export interface ConsumerOptions extends ClientOptions, RecordCursorOptions {
-  /** Default 'smallest'. */
+export interface ConsumerOptions extends ClientOptions, RecordCursorOptions, GroupOptions {
+  /** Where reading starts; in a group, where the group has not committed anything. Default 'smallest'. */
   readonly from?: StartPosition
-  /** Where a partition goes on whose offset retention has removed. Default: as `from`, 'error' for given offsets. */
+  /**
+   * Where a partition goes on whose offset retention has removed. Default: in a group 'smallest', else as `from`, which
+   * is 'error' for given offsets.
+   */
   readonly onOutOfRange?: 'smallest' | 'largest' | 'error'
   /** How long the broker may hold back an answer with less than `minBytes`. Default 500. */
   readonly maxWaitMs?: number
@@ -42,7 +37,7 @@ export interface ConsumerOptions extends ClientOptions, RecordCursorOptions {
 }
 
 export interface StreamOptions {
-  /** Only these partitions. Default: all. */
+  /** Only these partitions, not in a group. Default: all. */
   readonly partitions?: readonly number[]
   /** True: streams are done once they have read what was there when they were created. Default false: never. */
   readonly untilEnd?: boolean
@@ -51,12 +46,20 @@ export interface StreamOptions {
 export class Consumer {
   readonly #cluster: Cluster
   readonly #options: ConsumerOptions
-  /** Null for a stream without partitions. */
-  readonly #streams = new Map<MessageStream, Fetcher | null>()
+  readonly #feeds: StreamFeeds
+  readonly #group: GroupConsumer | null
+  #closing: Promise<void> | null = null
 
   constructor(options: ConsumerOptions = {}) {
     this.#options = options
     this.#cluster = new Cluster(options)
+    const { from = 'smallest', onOutOfRange, groupId } = options
+    const asFrom = from === 'smallest' || from === 'largest' ? from : 'error'
+    this.#feeds = new StreamFeeds(this.#cluster, options, onOutOfRange ?? asFrom)
+    this.#group =
+      groupId === undefined
+        ? null
+        : new GroupConsumer(this.#cluster, groupTerms(groupId, options), options)
   }
 
   /** Tries once to reach a broker. Not needed; tells early what is wrong. */
@@ -66,9 +69,12 @@ export class Consumer {
 
   /**
    * `count` streams over the partitions of a topic, each partition in one of them; with fewer partitions than streams
-   * some stay empty. Partitions added later are not read. When it resolves, every start offset is known: what is
-   * published later will be seen.
-   * @throws KafkaError when the topic, or a partition asked for, does not exist
+   * some stay empty. When it resolves, every start offset is known: what is published later will be seen.
+   *
+   * In a group the partitions are those that the group gives to these streams, of all its streams in all processes, and
+   * they change with its members. It resolves when the group has been joined. A stream that is closed leaves its part
+   * to the others. Without a group, partitions added later are not read.
+   * @throws KafkaError when the topic, or a partition asked for, does not exist, or the group cannot be joined
    */
   async createMessageStreams(
     topic: string,
@@ -78,101 +84,69 @@ export class Consumer {
     if (!Number.isInteger(count) || count < 1) {
       throw new KafkaError(Errors.INVALID_REQUEST, `${count} streams: give a number from 1 on`)
     }
+    if (this.#group !== null) return this.#group.createMessageStreams(topic, count, options)
     const info = await this.#cluster.retrying(() => this.#cluster.topic(topic, { refresh: true }), {
       isFinal: isUnknownTopic,
     })
     const indexes = chosenPartitions(info, options.partitions)
-    const starts = await this.#startOffsets(topic, indexes)
-    const ends = options.untilEnd ? await this.#ends(topic, indexes) : null
+    const { from = 'smallest' } = this.#options
+    const starts = await startOffsets(this.#cluster, topic, indexes, from)
+    const ends = options.untilEnd ? await endOffsets(this.#cluster, topic, indexes) : null
     return spread(indexes, count).map(part => {
-      const readers = part.map(
-        index =>
-          new PartitionReader(
-            index,
-            info.partitions[index].leader,
-            starts.get(index) ?? 0,
-            ends?.get(index) ?? Number.MAX_SAFE_INTEGER,
-            this.#options.partitionMaxBytes ?? 1024 * 1024,
-          ),
-      )
-      return this.#openStream(topic, part, readers, ends !== null)
+      const stream = this.#feeds.open(topic, { onClose: () => undefined })
+      const readers = part.map(index => {
+        const fetchOffset = starts.get(index) ?? 0
+        const untilOffset = ends?.get(index) ?? Number.MAX_SAFE_INTEGER
+        stream.place(index, fetchOffset)
+        return this.#feeds.reader(index, info.partitions[index].leader, fetchOffset, untilOffset)
+      })
+      this.#feeds.feed(stream, readers)
+      // Without partitions it waits like any other, unless it is to end where the log ends now.
+      if (readers.length === 0 && ends !== null) stream.end()
+      return stream
     })
   }
 
-  /** Ends all streams and closes all connections. */
-  async close(): Promise<void> {
-    for (const stream of this.#streams.keys()) stream.close()
-    await this.#cluster.close()
+  /**
+   * Lets the group go on, after a crash or a rebalance, behind what was processed by all streams of this consumer:
+   * every record whose reader has asked for the next one. From inside a loop over a stream, `stream.commit()` also
+   * counts the record at hand. Or at the offsets given: `offset` is the next one to read. Resolves when the broker has
+   * it on disk.
+   * @throws KafkaError ILLEGAL_GENERATION, UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID when the partitions are somebody
+   *     else's by now: nothing was committed, their owner reads from the last commit on. INVALID_GROUP_ID without one
+   */
+  async commit(offsets?: Iterable<PartitionOffset>): Promise<void> {
+    if (this.#group !== null) return this.#group.commit(offsets)
+    throw new KafkaError(Errors.INVALID_GROUP_ID, 'commit: this consumer has no groupId')
+  }
+
+  /**
+   * Goes back, or forward, on purpose: all partitions of the topic that are read here, or, given offsets by partition,
+   * those named. What was fetched ahead is dropped; the next commit commits the new place.
+   * @returns partition -> the offset where it goes on
+   * @throws KafkaError ILLEGAL_GENERATION for a partition that is not read here
+   */
+  rewind(topic: string, to: StartPosition): Promise<Map<number, number>> {
+    return (this.#group ?? this.#feeds).rewind(topic, to)
+  }
+
+  /**
+   * Ends all streams and closes all connections. In a group: first waits a moment for the records in hand
+   * (`revokeGraceMs`), commits what was processed unless `autoCommitMs` is 0, and leaves.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close()
   }
 
-  #openStream(
-    topic: string,
-    partitions: readonly number[],
-    readers: readonly PartitionReader[],
-    untilEnd: boolean,
-  ): MessageStream {
-    const stream = new MessageStream(topic, partitions, {
-      ...this.#options,
-      bufferBytesMax: this.#options.bufferBytesMax ?? 4 * 1024 * 1024,
-      onClose: closed => {
-        this.#streams.get(closed)?.stop()
-        this.#streams.delete(closed)
-      },
-    })
-    if (readers.length > 0) {
-      const fetcher = new Fetcher(this.#cluster, stream, readers, this.#fetcherOptions())
-      this.#streams.set(stream, fetcher)
-    } else {
-      // Without partitions it waits like any other, unless it is to end where the log ends now.
-      this.#streams.set(stream, null)
-      if (untilEnd) stream.end()
-    }
-    return stream
-  }
-
-  #fetcherOptions(): FetcherOptions {
-    const { from = 'smallest', onOutOfRange, ...options } = this.#options
-    const asFrom = from === 'smallest' || from === 'largest' ? from : 'error'
-    return {
-      maxWaitMs: options.maxWaitMs ?? 500,
-      minBytes: options.minBytes ?? 1,
-      maxBytes: options.maxBytes ?? 8 * 1024 * 1024,
-      requestTimeoutMs: options.requestTimeoutMs ?? 30_000,
-      onOutOfRange: onOutOfRange ?? asFrom,
-      onWarning: options.onWarning ?? (() => undefined),
-    }
-  }
-
-  async #startOffsets(
-    topic: string,
-    indexes: readonly number[],
-  ): Promise<ReadonlyMap<number, number>> {
-    const { from = 'smallest' } = this.#options
-    if (from === 'largest') return this.#ends(topic, indexes)
-    if (from === 'smallest') return listOffsets(this.#cluster, topic, indexes, earliestTimestamp)
-    if (from instanceof Date) {
-      const offsets = await listOffsets(this.#cluster, topic, indexes, from.getTime())
-      const after = indexes.filter(index => (offsets.get(index) ?? -1) < 0)
-      const ends = after.length > 0 ? await this.#ends(topic, after) : new Map<number, number>()
-      return new Map([...offsets, ...ends])
-    }
-    if ('offset' in from) return new Map(indexes.map(index => [index, from.offset]))
-    const given: ReadonlyMap<number, number> =
-      from instanceof Map
-        ? from
-        : new Map(Object.entries(from).map(([index, offset]) => [Number(index), offset]))
-    const others = indexes.filter(index => !given.has(index))
-    if (others.length === 0) return given
-    const smallest = await listOffsets(this.#cluster, topic, others, earliestTimestamp)
-    return new Map([...smallest, ...given])
-  }
-
-  #ends(topic: string, indexes: readonly number[]): Promise<Map<number, number>> {
-    return listOffsets(this.#cluster, topic, indexes, latestTimestamp)
+  async #close(): Promise<void> {
+    await this.#group?.close()
+    this.#feeds.close()
+    await this.#cluster.close()
   }
 }
 
@@ -187,20 +161,4 @@ function chosenPartitions(info: TopicInfo, wanted: readonly number[] | undefined
     }
   }
   return wanted === undefined ? all : [...new Set(wanted)].sort((a, b) => a - b)
-}
-
-/**
- * Contiguous ranges, the first ones longer by one where it does not divide evenly: what the paper's Algorithm 1 gives
- * to `count` streams.
- */
-export function spread(partitions: readonly number[], count: number): number[][] {
-  const each = Math.floor(partitions.length / count)
-  const longer = partitions.length % count
-  const parts: number[][] = []
-  for (let i = 0, at = 0; i < count; i++) {
-    const length = each + (i < longer ? 1 : 0)
-    parts.push(partitions.slice(at, at + length))
-    at += length
-  }
-  return parts
 }

@@ -5,7 +5,8 @@
  *   room in the stream? -> Fetch of all partitions led there -> push what came -> again, at once
  *
  * The next fetch is on its way while the reader works on the last one. Errors that may pass are tried again for as long
- * as the stream is open, with new metadata; the others end it.
+ * as the stream is open, with new metadata; the others end it. Its partitions never change: a stream that is given
+ * others, in a group, gets another fetcher, and the stopped one pushes nothing more.
  */
 
 import { Errors, KafkaError } from '../protocol/errors.ts'
@@ -47,6 +48,7 @@ export class Fetcher {
   #readers: PartitionReader[]
   /** Running loops by leader. */
   readonly #loops = new Map<number, { connection: Connection | null }>()
+  #isStopped = false
 
   constructor(
     cluster: Cluster,
@@ -63,11 +65,17 @@ export class Fetcher {
 
   /** Ends the loops at once, a fetch that waits at the broker included. */
   stop(): void {
+    this.#isStopped = true
     for (const { connection } of this.#loops.values()) connection?.close()
   }
 
+  /** Whether what comes in still has a taker. */
+  get #isFetching(): boolean {
+    return !this.#isStopped && this.#stream.isFetching
+  }
+
   #startLoops(): void {
-    if (!this.#stream.isFetching) return
+    if (!this.#isFetching) return
     this.#readers = this.#readers.filter(reader => !reader.isDone)
     if (this.#readers.length === 0) this.#stream.end()
     for (const { leader } of this.#readers) {
@@ -80,13 +88,13 @@ export class Fetcher {
 
   async #run(leader: number, loop: { connection: Connection | null }): Promise<void> {
     try {
-      while (await this.#stream.room()) {
+      while ((await this.#stream.room()) && !this.#isStopped) {
         const readers = this.#readers.filter(reader => reader.leader === leader)
         if (readers.length === 0) break
         await this.#round(leader, loop, readers)
       }
     } catch (error) {
-      this.#stream.fail(error as Error)
+      this.#fail(error as Error)
     }
     loop.connection?.close()
     this.#loops.delete(leader)
@@ -109,7 +117,7 @@ export class Fetcher {
     try {
       if (loop.connection === null || loop.connection.isClosed) {
         loop.connection = await this.#cluster.dedicated(leader)
-        if (this.#stream.isClosed) return
+        if (!this.#isFetching) return
       }
       const timeoutMs = this.#options.maxWaitMs + this.#options.requestTimeoutMs
       const version = Math.min(loop.connection.versionOf(Fetch), lastByName)
@@ -117,7 +125,7 @@ export class Fetcher {
       const answer = await loop.connection.request(Fetch, this.#request(due), options)
       await this.#take(due, answer)
     } catch (error) {
-      if (this.#stream.isClosed) return
+      if (!this.#isFetching) return
       if (!canRetry(error)) throw error
       await this.#back(due, error as KafkaError)
     }
@@ -133,6 +141,7 @@ export class Fetcher {
   }
 
   async #take(readers: readonly PartitionReader[], answer: ResponseOf<typeof Fetch>) {
+    if (!this.#isFetching) return
     if (answer.errorCode !== Errors.NONE) throw topicError(answer.errorCode, this.#stream.topic)
     const failed: [PartitionReader, KafkaError][] = []
     for (const { partitions } of answer.responses) {
@@ -168,6 +177,7 @@ export class Fetcher {
       records,
       fromOffset: reader.fetchOffset,
       untilOffset: reader.untilOffset,
+      nextOffset: Math.min(nextOffset, reader.untilOffset),
     })
     reader.fetchOffset = nextOffset
   }
@@ -187,7 +197,11 @@ export class Fetcher {
   /** Ends the stream at once: CORRUPT_MESSAGE is retriable in Kafka's table, so throwing it would only try again. */
   #corrupt(reader: PartitionReader, why: string): void {
     const message = `${why} at offset ${reader.fetchOffset}`
-    this.#stream.fail(new KafkaError(Errors.CORRUPT_MESSAGE, message))
+    this.#fail(new KafkaError(Errors.CORRUPT_MESSAGE, message))
+  }
+
+  #fail(error: Error): void {
+    if (!this.#isStopped) this.#stream.fail(error)
   }
 
   async #resetOffset(reader: PartitionReader): Promise<void> {
@@ -196,6 +210,7 @@ export class Fetcher {
     if (onOutOfRange === 'error') throw new KafkaError(Errors.OFFSET_OUT_OF_RANGE, where)
     const timestamp = onOutOfRange === 'smallest' ? earliestTimestamp : latestTimestamp
     const offsets = await listOffsets(this.#cluster, this.#stream.topic, [reader.index], timestamp)
+    if (!this.#isFetching) return
     reader.fetchOffset = offsets.get(reader.index) ?? 0
     onWarning(`${where}: going on at ${reader.fetchOffset}`)
   }
@@ -222,7 +237,7 @@ export class Fetcher {
       const isGone = this.#readers.some(
         reader => reader.failures > 0 && nowMs - reader.failingSinceMs > unknownTopicMs,
       )
-      if (!canRetry(error) || (isUnknownTopic(error) && isGone)) this.#stream.fail(error as Error)
+      if (!canRetry(error) || (isUnknownTopic(error) && isGone)) this.#fail(error as Error)
     }
   }
 

@@ -9,6 +9,8 @@ export interface FetchedPartition {
   readonly fromOffset: number
   /** Nor are records from here on. */
   readonly untilOffset: number
+  /** Where reading goes on after it: beyond the last record where the last ones are gone or not for readers. */
+  readonly nextOffset: number
 }
 
 export class PartitionReader {

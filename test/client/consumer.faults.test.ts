@@ -1,6 +1,7 @@
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { Consumer, type ConsumerOptions, type StartPosition } from '../../src/client/consumer.ts'
+import { Consumer, type ConsumerOptions } from '../../src/client/consumer.ts'
 import type { MessageStream } from '../../src/client/message-stream.ts'
+import type { StartPosition } from '../../src/client/start-offsets.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { encodeBatch } from '../../src/protocol/record-batch.ts'
 import { MemoryBroker, type Seen } from './memory-broker.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { Partitioners } from 'kafkajs'
 import { describe, expect, test } from 'vitest'
-import { spread } from '../../src/client/consumer.ts'
+import { spread } from '../../src/client/group-assign.ts'
 import { murmur2, murmur2Partitioner } from '../../src/client/partitioner.ts'
 
 describe('murmur2', () => {
