@@ -1,5 +1,7 @@
 /** What the broker shows and lets do over HTTP: wires the HTTP listener to the parts. Dispatcher thread. */
+import { groupLags, listGroups, viewGroup } from './admin/group-views.ts'
 import type { Parts } from './broker.ts'
+import { boundLabels } from './http/bound-labels.ts'
 import type { HttpListener, Readiness } from './http/server.ts'
 import { bindPort } from './net/bind-port.ts'
 import { type Hosted, nameOf } from './partitions/hosted.ts'
@@ -20,6 +22,11 @@ export async function startHttpPart(
     startHttp({
       config: { http: config.http, advertised: config.advertised },
       version: packageVersion(),
+      broker: {
+        clusterId: services.clusterId,
+        nodeId: services.nodeId,
+        ...services.advertised,
+      },
       metricsMemory,
       metrics: services.metrics,
       refreshGauges: () => refreshGauges(services, host, parts.listener),
@@ -28,6 +35,11 @@ export async function startHttpPart(
       recoverPartition: async (topic, index) => {
         const partition = services.topics.get(topic)?.partitions[index]
         return partition === undefined ? null : await host.recover(partition)
+      },
+      groups: {
+        list: () => listGroups(services),
+        view: groupId => viewGroup(services, groupId),
+        lags: () => boundLabels(groupLags(services), config.limits.metricLabelsMax),
       },
       log,
     }),

@@ -5,7 +5,6 @@ import type { Command } from 'commander'
 import { UsageError } from './failure.ts'
 
 const reasons: ReadonlyMap<string, string> = new Map([
-  ['groups', 'consumer groups come in a later version'],
   ['workers', 'partitions are mapped to workers round-robin, moving them comes in a later version'],
   ['bench', 'in a checkout: npm run bench -- wire'],
   ['status', 'GET /readyz and /metrics of the HTTP port tell what it will show'],

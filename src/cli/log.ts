@@ -1,6 +1,6 @@
 /** `odradek log`: looks into a data directory's files, has partitions brought back. */
 import type { Command } from 'commander'
-import { withExamples } from './program.ts'
+import { checkedUrl, defaultAdmin, withExamples } from './program.ts'
 import type { RecoverFlags } from './recover.ts'
 
 export interface DumpFlags {
@@ -51,7 +51,7 @@ function registerRecover(log: Command): void {
     .command('recover')
     .description('Bring a partition back that a running broker has taken offline.')
     .argument('<topic-partition>')
-    .option('--admin <url>', "the broker's HTTP address", 'http://127.0.0.1:8082')
+    .option('--admin <url>', "the broker's HTTP address", checkedUrl, defaultAdmin)
     .option('--json', 'print JSON', false)
     .action(async (name: string, flags: RecoverFlags) => {
       const { recoverPartition } = await import('./recover.ts')

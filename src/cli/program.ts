@@ -6,8 +6,12 @@ import { UsageError } from './failure.ts'
 
 export interface ClientFlags {
   readonly bootstrap: string
+  /** Address of the HTTP API. */
+  readonly admin: string
   readonly json: boolean
 }
+
+export const defaultAdmin = 'http://127.0.0.1:8082'
 
 export function makeProgram(): Command {
   const program = new Command('odradek')
@@ -36,8 +40,14 @@ export function withExamples(command: Command, examples: readonly string[]): Com
 export function withClientOptions(command: Command): Command {
   return command
     .option('--bootstrap <host:port>', 'broker to start from', checkedBootstrap, defaultBootstrap)
+    .option('--admin <url>', "the broker's HTTP address", checkedUrl, defaultAdmin)
     .option('--json', 'print JSON', false)
-    .addOption(later('--admin <url>', 'only log recover uses the HTTP API so far'))
+}
+
+/** Parser of --admin. */
+export function checkedUrl(text: string): string {
+  if (URL.canParse(text) && /^https?:$/.test(new URL(text).protocol)) return text
+  throw new InvalidArgumentError('It must be a URL, as in http://127.0.0.1:8082.')
 }
 
 function checkedBootstrap(text: string): string {

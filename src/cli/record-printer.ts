@@ -101,7 +101,7 @@ export function formatPieces(format: string): Piece[] {
   return pieces
 }
 
-export const formatHelp =
+const formatHelp =
   '%t topic, %p partition, %o offset, %T timestamp, %k key, %v value, %h headers, %% percent'
 
 function unescaped(text: string): string {

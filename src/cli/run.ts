@@ -16,6 +16,7 @@ const commands: ReadonlyMap<string, () => Promise<CommandModule>> = new Map([
   ['topics', () => import('./topics.ts')],
   ['produce', () => import('./produce.ts')],
   ['consume', () => import('./consume.ts')],
+  ['groups', () => import('./groups.ts')],
   ['log', () => import('./log.ts')],
 ])
 
@@ -24,8 +25,10 @@ export async function runCli(args: readonly string[]): Promise<number> {
   const { makeProgram } = await import('./program.ts')
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
-    // Whoever read our output has gone (`| head`): nothing is left to do. A broker does not depend on its readers.
-    if (args[0] !== 'start') process.exit(0)
+    // Whoever read our output has gone (`| head`): nothing is left to do. A broker does not depend on its readers, and
+    // a command that listens itself has something left.
+    const isHandled = process.stdout.listenerCount('error') > 1
+    if (args[0] !== 'start' && !isHandled) process.exit(0)
   })
   const program = makeProgram()
   try {

@@ -14,6 +14,8 @@ import { trimHeapLater } from './trim-heap.ts'
 
 /** Late enough not to delay the first clients. */
 const trimDelayMs = 500
+/** Between looks whether npx is still there. */
+const parentLookMs = 500
 
 interface StartFlags extends ConfigFlags {
   readonly config?: string
@@ -105,7 +107,7 @@ function firstSteps({ bootstrap, httpUrl }: Broker): string {
   ].join('\n')
 }
 
-/** Resolves at the first SIGTERM or SIGINT; the second one ends the process at once. */
+/** Resolves at the first SIGTERM or SIGINT, or when npm is gone; a second signal ends the process at once. */
 function signalled(): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>()
   let signals = 0
@@ -115,7 +117,22 @@ function signalled(): Promise<void> {
   }
   process.on('SIGTERM', onSignal)
   process.on('SIGINT', onSignal)
+  if (process.env.npm_lifecycle_script?.includes('odradek')) whenParentIsGone(resolve)
   return promise
+}
+
+/**
+ * npx, and npm with a script of `odradek start`, hand signals to a shell that dies of them and tells nobody: without
+ * this a broker would live on, with nobody who knows of it. Windows never says that a parent is gone.
+ */
+function whenParentIsGone(tell: () => void): void {
+  const parent = process.ppid
+  const timer = setInterval(() => {
+    if (process.ppid === parent) return
+    clearInterval(timer)
+    tell()
+  }, parentLookMs)
+  timer.unref()
 }
 
 /** A broker in an unknown state must not go on acknowledging: say why, and end. What is on disk is recovered. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander'
 import type { Admin, TopicConfig, TopicDescription, TopicSummary } from '../client/admin.ts'
 import { UsageError } from './failure.ts'
+import { count, print, printJson, printTable } from './output.ts'
 import {
   type ClientFlags,
   gathered,
@@ -10,6 +11,7 @@ import {
   withClientOptions,
   withExamples,
 } from './program.ts'
+import { withAdmin } from './with-admin.ts'
 
 interface CreateFlags extends ClientFlags {
   readonly partitions?: number
@@ -160,63 +162,4 @@ function withoutDefaults({ configs, ...topic }: TopicDescription): unknown {
 function configsSet(configs: readonly TopicConfig[]): Record<string, string | null> {
   const set = configs.filter(({ isDefault }) => !isDefault)
   return Object.fromEntries(set.map(({ name, value }) => [name, value]))
-}
-
-async function withAdmin<Flags extends ClientFlags>(
-  flags: Flags,
-  work: (admin: Admin, flags: Flags) => Promise<void>,
-): Promise<void> {
-  const { Admin } = await import('../client/admin.ts')
-  const { reachable } = await import('./reachable.ts')
-  const admin = new Admin({ bootstrap: flags.bootstrap, clientId: 'odradek-topics' })
-  try {
-    await reachable(flags.bootstrap, () => admin.connect())
-    await work(admin, flags)
-  } finally {
-    await admin.close()
-  }
-}
-
-/** Columns as wide as needed, without lines; the heading in bold on a terminal. */
-async function printTable<Row>(
-  rows: readonly Row[],
-  columns: readonly (readonly [heading: string, cell: (row: Row) => string | number])[],
-): Promise<void> {
-  const [{ default: Table }, { default: picocolors }] = await Promise.all([
-    import('cli-table3'),
-    import('picocolors'),
-  ])
-  // picocolors takes CI for a terminal, but there, too, a pipe wants plain text.
-  const isColored = picocolors.isColorSupported && process.stdout.isTTY
-  const colors = picocolors.createColors(isColored)
-  const edges = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left']
-  const lines = [
-    ...edges,
-    'bottom-right',
-    'left',
-    'left-mid',
-    'mid',
-    'mid-mid',
-    'right',
-    'right-mid',
-  ]
-  const table = new Table({
-    head: columns.map(([heading]) => colors.bold(heading.toUpperCase())),
-    chars: { ...Object.fromEntries(lines.map(line => [line, ''])), middle: '  ' },
-    style: { 'padding-left': 0, 'padding-right': 0, head: [], border: [] },
-  })
-  for (const row of rows) table.push(columns.map(([, cell]) => String(cell(row))))
-  print(table.toString().replace(/ +$/gm, ''))
-}
-
-function count(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? '' : 's'}`
-}
-
-function print(line: string): void {
-  process.stdout.write(`${line}\n`)
-}
-
-function printJson(value: unknown): void {
-  print(JSON.stringify(value))
 }

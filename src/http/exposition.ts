@@ -9,8 +9,9 @@ import {
   MetricsReader,
   metricDefinitions,
 } from '../metrics.ts'
+import type { HttpServices } from './http-services.ts'
 
-export const metricPrefix = 'odradek_'
+const metricPrefix = 'odradek_'
 
 type Labels = Record<string, string>
 
@@ -18,12 +19,17 @@ export class Exposition {
   readonly #registry = new Registry()
   readonly #reader: MetricsReader
 
-  constructor(metricsMemory: SharedArrayBuffer, version: string) {
+  constructor(
+    metricsMemory: SharedArrayBuffer,
+    version: string,
+    groupLags: HttpServices['groups']['lags'],
+  ) {
     this.#reader = new MetricsReader(metricsMemory)
     for (const definition of metricDefinitions) {
       if (definition.type === 'histogram') this.#addHistogram(definition)
       else this.#addNumber(definition)
     }
+    addGroupLags(this.#registry, groupLags)
     addProcessMetrics(this.#registry, version)
   }
 
@@ -140,6 +146,21 @@ function* labelSlots(definition: MetricDefinition): Generator<[Labels, number]> 
   for (const [index, value] of label.values.entries()) {
     yield [{ [label.name]: value }, slot + index * slotsPerLabel]
   }
+}
+
+/** Names of groups are not known before somebody asks, so this one has no slots. */
+function addGroupLags(registry: Registry, groupLags: HttpServices['groups']['lags']): void {
+  const gauge = new Gauge({
+    name: `${metricPrefix}group_lag_records`,
+    help: 'Records that a group has not committed yet, over all its partitions',
+    labelNames: ['group'],
+    registers: [registry],
+    collect() {
+      gauge.reset()
+      // Added up, for a group may have the name of the rest (bound-labels.ts).
+      for (const [group, records] of groupLags()) gauge.inc({ group }, records)
+    },
+  })
 }
 
 /** Of the whole process, under the names that Prometheus clients of all languages use. */

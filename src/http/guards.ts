@@ -11,7 +11,7 @@ import { hostname } from 'node:os'
 import { echoed, HttpProblem } from './problem.ts'
 
 /** More headers are refused, not cut off: a proxy in front and this server must see the same request. */
-export const headersMax = 64
+const headersMax = 64
 
 /** @throws HttpProblem 431, 400 or 403. */
 export function checkRequest(request: IncomingMessage, hostNames: ReadonlySet<string>): void {

@@ -1,4 +1,5 @@
 /** What the HTTP listener needs of the broker. Built by broker.ts; dispatcher thread. Types only. */
+import type { GroupSummary, GroupView } from '../admin/group-views.ts'
 import type { OpenedPartition } from '../contracts/control.ts'
 import type { Logger } from '../log.ts'
 import type { ThreadMetrics } from '../metrics.ts'
@@ -9,6 +10,13 @@ export interface HttpServices {
     readonly http: { readonly host: string; readonly port: number }
     /** What clients are told to dial; its host is accepted in Host headers. */
     readonly advertised?: { readonly host: string; readonly port: number } | null
+  }
+  /** Who answers: what clients of the Kafka port are told. */
+  readonly broker: {
+    readonly clusterId: string
+    readonly nodeId: number
+    readonly host: string
+    readonly port: number
   }
   /** Version of the package, for `odradek_build_info`. */
   readonly version: string
@@ -21,6 +29,13 @@ export interface HttpServices {
   readiness(): Readiness
   /** Brings an offline partition back; null when there is no such partition. See PartitionHost. */
   recoverPartition(topic: string, partition: number): Promise<OpenedPartition | null>
+  readonly groups: {
+    list(): readonly GroupSummary[]
+    /** Null when there is no such group, a code of `Errors` when it cannot be told now. */
+    view(groupId: string): GroupView | number | null
+    /** Records that each group is behind; nothing when that would take long. */
+    readonly lags: () => Iterable<readonly [groupId: string, records: number]>
+  }
   /** Open at once; more are closed. Default 10,000. */
   readonly connectionsMax?: number
   readonly log: Logger

@@ -5,8 +5,8 @@
 import type { FastifyInstance } from 'fastify'
 import { HttpProblem } from './problem.ts'
 
-export const jsonBytesMax = 1024 * 1024
-export const jsonDepthMax = 32
+const jsonBytesMax = 1024 * 1024
+const jsonDepthMax = 32
 
 /** Makes `application/json` the only body type that is parsed by default: text/plain can be sent by any web page. */
 export function registerJsonBody(app: FastifyInstance): void {
@@ -26,7 +26,7 @@ export function registerJsonBody(app: FastifyInstance): void {
 }
 
 /** @returns the deepest nesting of arrays and objects, found without parsing; anything for text that is not JSON. */
-export function jsonDepth(text: string): number {
+function jsonDepth(text: string): number {
   let depth = 0
   let deepest = 0
   let inString = false

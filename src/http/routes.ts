@@ -28,8 +28,9 @@ export function registerRoutes(app: FastifyInstance, services: HttpServices): vo
 
   app.get('/metrics', async (_request, reply) => {
     if (exposition === null) {
+      const { metricsMemory, version, groups } = services
       const loaded = await import('./exposition.ts')
-      exposition ??= new loaded.Exposition(services.metricsMemory, services.version)
+      exposition ??= new loaded.Exposition(metricsMemory, version, groups.lags)
     }
     services.refreshGauges()
     return await reply.type(exposition.contentType).send(await exposition.text())

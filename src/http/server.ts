@@ -5,6 +5,7 @@
 import type { AddressInfo, Socket } from 'node:net'
 import { type FastifyInstance, fastify } from 'fastify'
 import { labelled, type ThreadMetrics } from '../metrics.ts'
+import { registerGroupRoutes } from './group-routes.ts'
 import { checkRequest, hostNamesOf } from './guards.ts'
 import type { HttpDeadlines, HttpServices } from './http-services.ts'
 import { registerJsonBody } from './json-body.ts'
@@ -12,7 +13,7 @@ import { registerLogRoutes } from './log-routes.ts'
 import { answerError, echoed, type Problem, sendProblem } from './problem.ts'
 import { registerRoutes } from './routes.ts'
 
-export type { HttpDeadlines, HttpServices, Readiness } from './http-services.ts'
+export type { HttpServices, Readiness } from './http-services.ts'
 
 export interface HttpListener {
   /** As `http://127.0.0.1:8082`. */
@@ -27,8 +28,8 @@ const bodyBytesMax = 16 * 1024 * 1024
 /** Request line and headers together. */
 const headerBytesMax = 16 * 1024
 const connectionsMaxDefault = 10_000
-/** A topic name has up to 249 characters. */
-const pathParameterCharsMax = 255
+/** A topic name has up to 249 characters, a group id up to 255 bytes, each of which may be percent-encoded. */
+const pathParameterCharsMax = 3 * 255
 const keepAliveMs = 60_000
 /** A connection on which nothing moves, in either direction, while an answer is owed. Long polls must stay below. */
 const stalledMs = 90_000
@@ -105,6 +106,7 @@ export function buildHttp(services: HttpServices): FastifyInstance {
   })
   registerRoutes(app, services)
   registerLogRoutes(app, services)
+  registerGroupRoutes(app, services)
   return app
 }
 

@@ -56,8 +56,8 @@ test('without a broker it says how to find one', async () => {
 test.each([
   ['clicks', 'it must be TOPIC-PARTITION, as in clicks-0'],
   ['clicks-x', 'it must be TOPIC-PARTITION'],
-  ['clicks-0 --admin nonsense', 'it must be a URL'],
-  ['clicks-0 --admin file:///etc/passwd', 'it must be a URL'],
+  ['clicks-0 --admin nonsense', 'It must be a URL'],
+  ['clicks-0 --admin file:///etc/passwd', 'It must be a URL'],
 ])('log recover %s: exit 2', async (args, message) => {
   const { code, stderr } = await recover(args)
   expect(code).toBe(2)

@@ -1,7 +1,7 @@
 /** `odradek start` as a process: what it prints, how it ends. */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFile } from 'node:fs/promises'
+import { readdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -27,6 +27,15 @@ function whenReady(action: string): NodeJS.ProcessEnv {
       }
     }`
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` }
+}
+
+/** Whatever is left of a process that is nobody's child. */
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // It is gone, as it should be.
+  }
 }
 
 describe('odradek start', { timeout: 180_000 }, () => {
@@ -99,6 +108,26 @@ describe('odradek start', { timeout: 180_000 }, () => {
     const at = ['--bootstrap', broker.bootstrap]
     const { stdout } = await runCli(['topics', 'create', 't', ...at])
     expect(String(stdout)).toBe('created t with 5 partitions\n')
+  })
+
+  test('it ends cleanly when npx, whose shell tells nobody of a signal, is gone', async () => {
+    const dataDirectory = await tempDirectory()
+    const start = `start --kafka 127.0.0.1:0 --http 127.0.0.1:0 --data-dir ${dataDirectory}`
+    const shell = spawn('sh', ['-c', `${process.execPath} ${root}src/main.ts ${start}; true`], {
+      env: { ...process.env, npm_lifecycle_event: 'npx', npm_lifecycle_script: "'odradek' start" },
+      stdio: ['ignore', 'pipe', 'ignore'],
+    })
+    let stdout = ''
+    shell.stdout.on('data', chunk => {
+      stdout += String(chunk)
+    })
+    await expect.poll(() => stdout, patience).toContain('ready ')
+    const lock = await readFile(join(dataDirectory, 'odradek.lock'), 'utf8')
+    onTestFinished(() => endProcess((JSON.parse(lock) as { pid: number }).pid))
+    shell.kill('SIGTERM')
+    // The broker holds the pipe's other end: it is closed when both are gone.
+    await once(shell, 'close')
+    expect(await readdir(dataDirectory)).toContain('.kafka_cleanshutdown')
   })
 
   test('a second signal ends it at once with 1', async () => {

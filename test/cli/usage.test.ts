@@ -15,6 +15,11 @@ describe('help', () => {
     ['topics delete --help', '--bootstrap'],
     ['produce --help', '--key-separator'],
     ['consume --help', '--exit-at-end'],
+    ['groups --help', 'reset'],
+    ['groups list --help', '--state'],
+    ['groups describe --help', '--timeline'],
+    ['groups reset --help', '--shift-by'],
+    ['groups delete --help', '--admin'],
     ['log --help', 'dump'],
     ['log dump --help', '--records'],
   ])('odradek %s names %s and has an example', async (args, expected) => {
@@ -22,7 +27,7 @@ describe('help', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(String(stdout)).toContain(expected)
     expect(String(stdout)).toMatch(/\nExamples?:\n.*odradek /)
-    expect(String(stdout)).not.toMatch(/--zookeeper|--group |groups/)
+    expect(String(stdout)).not.toMatch(/--zookeeper|--dispatchers/)
   })
 
   test('the version is that of the package', async () => {
@@ -37,7 +42,18 @@ describe('what is asked wrongly', () => {
     ['start --zookeeper 127.0.0.1:2181', '--zookeeper is not there yet'],
     ['start --dispatchers 2', '--dispatchers is not there yet'],
     ['start --adopt /does/not/exist.yaml', '--adopt /does/not/exist.yaml'],
-    ['groups list', 'groups is not there yet'],
+    ['groups list --state Idle', 'There is no state Idle; states are Empty,'],
+    ['groups describe', "missing required argument 'group'"],
+    ['groups reset g --to earliest', 'give either --topic TOPIC[:P,P] or --all-topics'],
+    ['groups reset g --all-topics --topic t --to latest', 'give either --topic'],
+    ['groups reset g --topic t', 'give either --to earliest|latest|OFFSET|ISO-TIME or --shift-by'],
+    ['groups reset g --topic t --to 1 --shift-by 1', 'give either --to'],
+    ['groups reset g --topic t --to yesterday', '--to yesterday: it must be earliest'],
+    ['groups reset g --topic t: --to 1', '--topic t:: it must be TOPIC or TOPIC:P,P'],
+    ['groups reset g --topic t:1-2 --to 1', '--topic t:1-2: it must be TOPIC or TOPIC:P,P'],
+    ['groups reset g --topic t --shift-by 1.5', 'It must be a whole number, negative'],
+    ['groups delete', "missing required argument 'group'"],
+    ['topics list --admin 127.0.0.1:8082', 'It must be a URL, as in http://127.0.0.1:8082'],
     ['workers show --json', 'workers is not there yet'],
     ['bench wire', 'npm run bench'],
     ['status', 'status is not there yet'],
@@ -61,7 +77,7 @@ describe('what is asked wrongly', () => {
     expect({ code, stdout: String(stdout) }).toEqual({ code: 2, stdout: '' })
   })
 
-  test.each(['topics list', 'produce t', 'consume t'])(
+  test.each(['topics list', 'groups list', 'produce t', 'consume t'])(
     'odradek %s without a broker: exit 1, and how to start one',
     async command => {
       const bootstrap = `127.0.0.1:${await freePort()}`

@@ -16,6 +16,8 @@ export function makeServices(changes: Partial<HttpServices> = {}): TestServices 
   const state = { readiness: { serving: true, unavailable: [] as string[] }, refreshes: 0 }
   return {
     config: { http: { host: '127.0.0.1', port: 0 } },
+    broker: { clusterId: 'this-cluster', nodeId: 1, host: '127.0.0.1', port: 9092 },
+    groups: { list: () => [], view: () => null, lags: () => [['orders', 12]] },
     version: '1.2.3',
     metricsMemory,
     metrics: new ThreadMetrics(metricsMemory, 0),
@@ -55,7 +57,7 @@ export async function rawRequest(port: number, bytes: string | Buffer): Promise<
   return parseAnswer(Buffer.concat(chunks).toString('latin1'))
 }
 
-export function parseAnswer(text: string): RawAnswer {
+function parseAnswer(text: string): RawAnswer {
   const headEnd = text.indexOf('\r\n\r\n')
   const [statusLine, ...lines] = text.slice(0, headEnd).split('\r\n')
   const headers = new Map(

@@ -16,7 +16,7 @@ export interface Family {
 }
 
 const sampleLine =
-  /^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?<labels>.*)\})? (?<value>[+-]?(?:Inf|NaN|[0-9.eE+-]+))$/
+  /^(?<name>[a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{(?<labels>.*)\})? (?<value>[+-]?(?:Inf|NaN|[0-9.eE+-]+))$/s
 const labelPair = /(?<name>[a-zA-Z_][a-zA-Z0-9_]*)="(?<value>(?:[^"\\\n]|\\["\\n])*)"(?:,|$)/gy
 const suffixes: ReadonlyMap<string, readonly string[]> = new Map([
   ['histogram', ['_bucket', '_sum', '_count']],
