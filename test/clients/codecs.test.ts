@@ -6,7 +6,8 @@ import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Admin } from '../../src/client/admin.ts'
-import { Consumer, type StartPosition } from '../../src/client/consumer.ts'
+import { Consumer } from '../../src/client/consumer.ts'
+import type { StartPosition } from '../../src/client/start-offsets.ts'
 import { type CodecName, codecNames, compress } from '../../src/protocol/compression.ts'
 import {
   BATCH_HEADER_BYTES,

@@ -152,7 +152,7 @@ describe('kafkajs', () => {
     await admin.resetOffsets({ groupId, topic, earliest: true })
     const [all] = await admin.fetchOffsets({ groupId, resolveOffsets: true })
     expect(all.partitions.map(({ offset }) => Number(offset))).toEqual([0, 0, 0, 0])
-    await admin.resetOffsets({ groupId, topic })
+    await admin.resetOffsets({ groupId, topic, earliest: false })
     const [latest] = await admin.fetchOffsets({ groupId, resolveOffsets: true })
     expect(latest.partitions.map(({ offset }) => Number(offset))).toEqual([10, 10, 10, 10])
   })

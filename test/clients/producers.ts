@@ -96,7 +96,7 @@ plugIn(CompressionTypes.Snappy, compressSync, packed => uncompressSync(packed) a
 plugIn(CompressionTypes.LZ4, compressFrameSync, decompressFrameSync)
 plugIn(CompressionTypes.ZSTD, plain => zstdCompressSync(plain), zstdDecompressSync)
 
-const kafkajsTypes = {
+export const kafkajsTypes = {
   none: CompressionTypes.None,
   gzip: CompressionTypes.GZIP,
   snappy: CompressionTypes.Snappy,

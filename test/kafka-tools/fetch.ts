@@ -1,30 +1,34 @@
 /**
- * Fetches Apache Kafka with its tools into the user's cache directory, for the tests of this folder, once. Needs Maven
- * and what Maven needs of a network; afterwards nothing here does.
+ * Fetches Apache Kafka with its clients and tools into the user's cache directory, each version once, for the tests of
+ * this folder and of test/clients/compatibility. Needs Maven and what it needs of a network; afterwards nothing does.
  *
- *   node test/kafka-tools/fetch.ts     exit code 0: they are there (the last line says where), 1: why not
+ *   node test/kafka-tools/fetch.ts     exit code 0: they are there (one line each says where), 1: why not
  */
 import { execFile } from 'node:child_process'
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import { findCommand } from '../support/requires.ts'
-import { jarDirectory, kafkaVersion } from './kafka-tools.ts'
+import { jarDirectory, type KafkaVersion, kafkaVersions } from './kafka-tools.ts'
 
 const tries = 3
 const tryMs = 180_000
 /** Fewer cannot be all of it. */
 const jarCountMin = 80
 
-/** Group, artifact and version; Kafka's tools log through the last one. */
-const artifacts = [
-  ['org.apache.kafka', 'kafka_2.13', kafkaVersion],
-  ['org.apache.kafka', 'kafka-tools', kafkaVersion],
-  ['org.apache.kafka', 'kafka-clients', kafkaVersion],
-  ['org.slf4j', 'slf4j-reload4j', '1.7.36'],
-] as const
+/** What each Kafka logs through: group, artifact and version. */
+const logging: Readonly<Record<KafkaVersion, readonly [string, string, string]>> = {
+  '3.9.1': ['org.slf4j', 'slf4j-reload4j', '1.7.36'],
+  '4.1.1': ['org.apache.logging.log4j', 'log4j-slf4j-impl', '2.24.3'],
+}
 
-function projectFile(): string {
+function projectFile(version: KafkaVersion): string {
+  const artifacts = [
+    ...['kafka_2.13', 'kafka-tools', 'kafka-clients'].map(
+      name => ['org.apache.kafka', name, version] as const,
+    ),
+    logging[version],
+  ]
   const dependencies = artifacts.map(
     ([group, artifact, version]) =>
       `<dependency><groupId>${group}</groupId><artifactId>${artifact}</artifactId>` +
@@ -38,8 +42,8 @@ function projectFile(): string {
 `
 }
 
-async function fetchJars(work: string): Promise<void> {
-  writeFileSync(join(work, 'pom.xml'), projectFile())
+async function fetchJars(work: string, version: KafkaVersion): Promise<void> {
+  writeFileSync(join(work, 'pom.xml'), projectFile(version))
   const args = ['-B', '-q', '-ntp', '-f', join(work, 'pom.xml')]
   args.push('dependency:copy-dependencies', '-DincludeScope=runtime')
   args.push(`-DoutputDirectory=${join(work, 'jars')}`)
@@ -48,17 +52,18 @@ async function fetchJars(work: string): Promise<void> {
   if (count < jarCountMin) throw new Error(`Maven brought only ${count} jars`)
 }
 
-async function main(): Promise<void> {
-  if (existsSync(jarDirectory)) return
+async function fetchOnce(version: KafkaVersion): Promise<void> {
+  const directory = jarDirectory(version)
+  if (existsSync(directory)) return
   for (const command of ['java', 'mvn'])
     if (findCommand(command) === null)
       throw new Error(`${command} is not installed: apt-get install maven`)
-  const work = `${jarDirectory}.${process.pid}`
+  const work = `${directory}.${process.pid}`
   mkdirSync(work, { recursive: true })
   try {
     for (let left = tries; ; left--) {
       try {
-        await fetchJars(work)
+        await fetchJars(work, version)
         break
       } catch (error) {
         const { message } = error as Error
@@ -66,18 +71,20 @@ async function main(): Promise<void> {
         process.stderr.write(`${message.trim().split('\n').slice(0, 3).join(' ')}: trying again\n`)
       }
     }
-    mkdirSync(dirname(jarDirectory), { recursive: true })
+    mkdirSync(dirname(directory), { recursive: true })
     // Whole or not at all; another process may have been faster.
-    if (!existsSync(jarDirectory)) renameSync(join(work, 'jars'), jarDirectory)
+    if (!existsSync(directory)) renameSync(join(work, 'jars'), directory)
   } finally {
     rmSync(work, { recursive: true, force: true })
   }
 }
 
-try {
-  await main()
-  process.stdout.write(`${jarDirectory}\n`)
-} catch (error) {
-  process.stderr.write(`Kafka's tools could not be fetched: ${(error as Error).message}\n`)
-  process.exitCode = 1
+for (const version of kafkaVersions) {
+  try {
+    await fetchOnce(version)
+    process.stdout.write(`${jarDirectory(version)}\n`)
+  } catch (error) {
+    process.stderr.write(`Kafka ${version} could not be fetched: ${(error as Error).message}\n`)
+    process.exitCode = 1
+  }
 }

@@ -13,46 +13,91 @@ import { freePort } from '../support/free-port.ts'
 import { findCommand, requireThat, type Skippable } from '../support/requires.ts'
 import { WireClient } from '../support/wire-client.ts'
 
-export const kafkaVersion = '3.9.1'
+/** The oldest first: its node and its DumpLogSegments are what the tests of this folder use. */
+export const kafkaVersions = ['3.9.1', '4.1.1'] as const
+export type KafkaVersion = (typeof kafkaVersions)[number]
 
 const cache = process.env.XDG_CACHE_HOME || join(homedir(), '.cache')
-/** All jars of Kafka and of what it needs. */
-export const jarDirectory = join(cache, 'odradek', `kafka-${kafkaVersion}`)
+/** @returns the directory of all jars of that Kafka and of what it needs. */
+export function jarDirectory(version: KafkaVersion): string {
+  return join(cache, 'odradek', `kafka-${version}`)
+}
 
-const toolTimeoutMs = 60_000
+const toolTimeoutMs = 120_000
 const startTimeoutMs = 60_000
 const stopTimeoutMs = 30_000
 
 /**
- * Skips the running test when Kafka is not there. With CI=true that is a failure, unless .ci/run tried to fetch it and
- * found no way (then it has said so, and KAFKA_TOOLS=absent).
+ * Skips the running test when that Kafka is not there. With CI=true that is a failure, unless .ci/run tried to fetch it
+ * and found no way (then it has said so, and KAFKA_TOOLS=absent).
  */
-export function requireKafka(context: Skippable): void {
+export function requireKafka(context: Skippable, version: KafkaVersion = kafkaVersions[0]): void {
   const environment = process.env.KAFKA_TOOLS === 'absent' ? {} : process.env
-  const isThere = existsSync(jarDirectory) && findCommand('java') !== null
+  const isThere = existsSync(jarDirectory(version)) && findCommand('java') !== null
   const cure = 'apt-get install maven && node test/kafka-tools/fetch.ts'
   requireThat(context, isThere, "Apache Kafka's tools are not there", cure, environment)
 }
 
-function javaArguments(heap: string, mainClass: string, logFile?: string): string[] {
-  const logging = logFile === undefined ? [] : [`-Dlog4j.configuration=file:${logFile}`]
-  // The quick compiler only: these processes are short, and share their cores with others.
-  const tuning = [`-Xmx${heap}`, '-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC']
-  return [...tuning, ...logging, '-cp', join(jarDirectory, '*'), mainClass]
+/** The quick compiler only: these processes are short, and share their cores with others. */
+export const jvmTuning = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC', '-Xshare:auto'] as const
+
+function javaArguments(
+  heap: string,
+  mainClass: string,
+  { version = kafkaVersions[0], logFile = '' }: { version?: KafkaVersion; logFile?: string } = {},
+): string[] {
+  const logging = logFile === '' ? [] : [`-Dlog4j.configuration=file:${logFile}`]
+  const jars = join(jarDirectory(version), '*')
+  return [`-Xmx${heap}`, ...jvmTuning, ...logging, '-cp', jars, mainClass]
+}
+
+interface ToolOptions {
+  readonly version?: KafkaVersion
+  /** What it reads from stdin. */
+  readonly input?: string
 }
 
 /** Runs a tool to its end. @returns stdout, then stderr. Rejects with what it said when its exit code is not 0. */
-export async function runTool(mainClass: string, args: readonly string[]): Promise<string> {
-  const run = promisify(execFile)('java', [...javaArguments('256m', mainClass), ...args], {
+export async function runTool(
+  mainClass: string,
+  args: readonly string[],
+  { version, input = '' }: ToolOptions = {},
+): Promise<string> {
+  const java = [...javaArguments('256m', mainClass, { version }), ...args]
+  const run = promisify(execFile)('java', java, {
     timeout: toolTimeoutMs,
     killSignal: 'SIGKILL',
     maxBuffer: 256 * 1024 * 1024,
   })
+  // One that has ended reads nothing more; its exit code says why.
+  run.child.stdin?.on('error', () => undefined).end(input)
   const { stdout, stderr } = await run.catch(error => {
     const said = `${error.stdout ?? ''}${error.stderr ?? ''}`.split('\n').slice(-40).join('\n')
     throw new Error(`${mainClass}: exit ${error.code}\n${said}`)
   })
   return `${stdout}\n${stderr}`
+}
+
+/** Starts a tool that runs until it is stopped: killed. */
+export function startTool(
+  mainClass: string,
+  args: readonly string[],
+  { version }: Pick<ToolOptions, 'version'> = {},
+): { readonly said: () => string; stop(): Promise<void> } {
+  const child = spawn('java', [...javaArguments('256m', mainClass, { version }), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  })
+  let said = ''
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      said += text
+    })
+  const closed = once(child, 'close')
+  const stop = async () => {
+    child.kill('SIGKILL')
+    await closed
+  }
+  return { said: () => said, stop }
 }
 
 const dumped = /\.(log|index|timeindex|snapshot)$/
@@ -120,9 +165,13 @@ export class KafkaNode {
       await runTool('kafka.tools.StorageTool', args)
     }
     const logPath = join(directory, 'kafka.log')
-    const child = spawn('java', [...javaArguments('512m', 'kafka.Kafka', log4j), properties], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-    })
+    const child = spawn(
+      'java',
+      [...javaArguments('512m', 'kafka.Kafka', { logFile: log4j }), properties],
+      {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    )
     const log = createWriteStream(logPath)
     child.stdout.pipe(log)
     child.stderr.pipe(log)

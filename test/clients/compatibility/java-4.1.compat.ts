@@ -1,0 +1,3 @@
+import { compatibilityOf } from './run-client.ts'
+
+compatibilityOf('java-4.1')
