@@ -24,13 +24,7 @@ export interface FlushOptions {
   readonly directory: string | null
 }
 
-export const flushModes: readonly FlushMode[] = [
-  'acks=1',
-  'acks=all',
-  'sequential',
-  'pool',
-  'journal',
-]
+const flushModes: readonly FlushMode[] = ['acks=1', 'acks=all', 'sequential', 'pool', 'journal']
 
 export const flushHelp = `Usage: npm run bench -- flush [options]
 

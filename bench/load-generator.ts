@@ -25,7 +25,7 @@ export interface LoadResult extends WindowResult {
   readonly messagesSent: number
 }
 
-export const loadDefaults: LoadSettings = {
+const loadDefaults: LoadSettings = {
   mode: 'produce',
   host: '127.0.0.1',
   port: 9092,

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { runCommits } from './commits.ts'
 import { runFlush } from './flush.ts'
+import { runGroups } from './groups.ts'
 import { runLargeStart } from './large-start.ts'
 import { runUpkeep } from './upkeep.ts'
 import { runWire } from './wire.ts'
@@ -17,7 +17,7 @@ const help = `Usage: npm run bench -- NAME [options]
   list               names every bench
   wire [options]     the Kafka port end to end, beside a floor server; see: npm run bench -- wire --help
   start [options]    start and stop of a broker with many partitions; see: npm run bench -- start --help
-  commits [options]  offset commits a second, as durable as acks=all; see: npm run bench -- commits --help
+  groups [options]   rebalances, offset commits, idle connections; see: npm run bench -- groups --help
   flush [options]    acks=all beside acks=1 with many dirty partitions; see: npm run bench -- flush --help
   upkeep [options]   what retention, scrub, compaction and cold readers cost a producer; see --help
   NAME               a micro-benchmark of that name, one mechanism each
@@ -36,7 +36,7 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
   }
   if (name === 'wire') return await runWire(args)
   if (name === 'start') return await runLargeStart(args)
-  if (name === 'commits') return await runCommits(args)
+  if (name === 'groups') return await runGroups(args)
   if (name === 'flush') return await runFlush(args)
   if (name === 'upkeep') return await runUpkeep(args)
   if (microNames().includes(name)) return await runMicro(name, args)
@@ -53,8 +53,8 @@ function microNames(): string[] {
 /** Each micro-benchmark is described by the first clause of its head comment. */
 function listBenches(): string {
   const lines = [
-    `${'commits'.padEnd(12)}offset commits a second, as durable as acks=all makes them`,
     `${'flush'.padEnd(12)}acks=all beside acks=1 with many dirty partitions, and beside raw loops`,
+    `${'groups'.padEnd(12)}rebalances of a large group, offset commits, idle connections`,
     `${'start'.padEnd(12)}start of a broker with many partitions, clean, killed and without its indexes`,
     `${'upkeep'.padEnd(12)}what retention, scrub, compaction and cold readers cost a producer`,
     `${'wire'.padEnd(12)}the Kafka port end to end, beside a floor server`,

@@ -1,12 +1,12 @@
 /**
  * What the shared memory costs: a slot through the ring, a wake-up there and back, a row of the offset
- * table, a region of the arena. One process, this file as its own second thread. Absolute times drift with
- * the machine; the ratios are what counts.
+ * table, a region of the arena; beside them the same commands as messages of a MessagePort. One process, this file as
+ * its own second thread. Absolute times drift with the machine; the ratios are what counts.
  *
  *   node bench/ring.bench.ts [seconds per line, 1]
  */
 import { once } from 'node:events'
-import { Worker, workerData } from 'node:worker_threads'
+import { parentPort, Worker, workerData } from 'node:worker_threads'
 import { emptyOffsetView, OffsetTable } from '../src/partitions/offset-table.ts'
 import { Arena, type Region } from '../src/ring/arena.ts'
 import {
@@ -23,6 +23,8 @@ import { Ring } from '../src/ring/ring.ts'
 const CAPACITY = 1024
 /** In a command's op: the second thread ends. */
 const STOP = -1
+/** workerData of a second thread that answers messages. */
+const MESSAGES = 'messages'
 
 interface Shared {
   readonly commands: SharedArrayBuffer
@@ -187,6 +189,37 @@ async function pairLines(shared: Shared): Promise<void> {
   send(1, 0)
 }
 
+/** What the rings save: every command is a message, cloned there and back. */
+async function messageLines(): Promise<void> {
+  const other = new Worker(new URL(import.meta.url), { workerData: MESSAGES })
+  const exited = once(other, 'exit')
+  let left = 0
+  let answered = (): void => {}
+  other.on('message', () => {
+    if (--left === 0) answered()
+  })
+  for (const batch of [1, 50, 500]) {
+    await line(`two threads, messages: ${batch} commands there and back`, 20 * batch, async () => {
+      for (let round = 0; round < 20; round++) {
+        const { promise, resolve } = Promise.withResolvers<void>()
+        left = batch
+        answered = resolve
+        for (let n = 0; n < batch; n++) other.postMessage(emptyCommand())
+        await promise
+      }
+    })
+  }
+  other.postMessage({ ...emptyCommand(), op: STOP })
+  await exited
+}
+
+function echoMessages(): void {
+  parentPort?.on('message', (command: ReturnType<typeof emptyCommand>) => {
+    if (command.op === STOP) parentPort?.close()
+    else parentPort?.postMessage({ ...emptyReply(), requestRef: command.requestRef })
+  })
+}
+
 async function main(): Promise<void> {
   const shared: Shared = {
     commands: new SharedArrayBuffer(Ring.bytesFor(CAPACITY)),
@@ -198,8 +231,10 @@ async function main(): Promise<void> {
   const exited = once(other, 'exit')
   await pairLines(shared)
   await exited
+  await messageLines()
 }
 
 const secondsPerLine = Number(process.argv[2] ?? 1)
 if (workerData === null) await main()
+else if (workerData === MESSAGES) echoMessages()
 else await echo(workerData as Shared)

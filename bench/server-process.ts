@@ -17,6 +17,8 @@ export interface ServerOptions {
   readonly directory: string
   /** Loads gc-probe.ts into every thread. */
   readonly gcProbe: boolean
+  /** Loads collect-probe.ts: SIGUSR2 collects all garbage of the main thread. */
+  readonly collectProbe?: boolean
   /** Further arguments of `odradek start`. */
   readonly odradekArguments: readonly string[]
   /** Where V8 leaves a CPU profile per thread when the server stops; null for none. */
@@ -118,9 +120,11 @@ function commandOf({ kind, odradekArguments }: ServerOptions, dataDirectory: str
 
 /** NODE_OPTIONS and not arguments: worker threads that set their own execArgv obey it, too. */
 function environmentOf(options: ServerOptions, statsDirectory: string): NodeJS.ProcessEnv {
-  const { gcProbe, profileDirectory } = options
+  const { gcProbe, collectProbe, profileDirectory } = options
   const nodeOptions = [process.env.NODE_OPTIONS ?? '']
-  if (gcProbe) nodeOptions.push(`--import=${new URL('./gc-probe.ts', import.meta.url).href}`)
+  const load = ({ href }: URL) => nodeOptions.push(`--import=${href}`)
+  if (gcProbe) load(new URL('./gc-probe.ts', import.meta.url))
+  if (collectProbe === true) load(new URL('./collect-probe.ts', import.meta.url))
   if (profileDirectory !== null) {
     nodeOptions.push('--cpu-prof', `--cpu-prof-dir=${resolve(profileDirectory)}`)
   }
