@@ -5,11 +5,17 @@
 import { defineConfig } from 'vitest/config'
 
 const json = process.env.VITEST_JSON
+/** Left to `npm run test:long` (vitest.long.config.ts): together they take as long as all the others. */
+export const longTests = [
+  'test/fuzz/truncation.test.ts',
+  'test/kafka-tools/*.test.ts',
+  'test/torture/scenarios.test.ts',
+]
 
 export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
-    exclude: ['**/node_modules/**'],
+    exclude: ['**/node_modules/**', ...longTests],
     pool: 'forks',
     maxWorkers: 2,
     testTimeout: 60_000,

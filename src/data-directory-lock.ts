@@ -173,11 +173,12 @@ function describeSelf(): Holder {
   }
 }
 
+/** The host's name where the system has no such id: pids of other hosts must never be taken for ours. */
 function bootId(): string {
   try {
     return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()
   } catch {
-    return ''
+    return hostname()
   }
 }
 

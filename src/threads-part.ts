@@ -36,8 +36,8 @@ export function startThreads(
 ): Threads {
   const metricsMemory = new SharedArrayBuffer(ThreadMetrics.bytesFor(config.workers + 1))
   const metrics = new ThreadMetrics(metricsMemory, 0)
-  const offsetTable = new SharedArrayBuffer(OffsetTable.bytesFor(config.partitionsMax, 1))
-  const offsets = new OffsetTable(offsetTable, config.partitionsMax, 1)
+  const offsetTable = new SharedArrayBuffer(OffsetTable.bytesFor(config.limits.partitionsMax, 1))
+  const offsets = new OffsetTable(offsetTable, config.limits.partitionsMax, 1)
   const dispatcher = new Dispatcher({
     index: 0,
     requestArenaBytes: config.requestArenaBytes,
@@ -56,7 +56,7 @@ export function startThreads(
       dispatcherDoorbells: dispatcher.doorbells,
       dispatcherIndex: 0,
       offsetTable,
-      partitionsMax: config.partitionsMax,
+      partitionsMax: config.limits.partitionsMax,
       metrics: metricsMemory,
       settings: { ...config.housekeeping, dataDirectory },
       sealedFilesMax: sealedFilesPerOwner(descriptorLimit(), config.workers),

@@ -59,6 +59,18 @@ describe('README.md', () => {
     expect(await runProgram(here(kafkajs), 'mjs')).toBe('partition 0, offset 1\n')
   })
 
+  test('our own group reads what the group has not read yet', async () => {
+    await using broker = await startHere()
+    const [ours, group] = readmeExamples('Talk to it', 'ts').map(example =>
+      example.replaceAll('127.0.0.1:9092', broker.bootstrap),
+    )
+    await runProgram(ours, 'mts')
+    expect(await runProgram(group, 'mts')).toBe('0 hello, spool\n')
+    await runProgram(ours, 'mts')
+    expect(await runProgram(group, 'mts')).toBe('1 hello, spool\n')
+    expect(await runProgram(group, 'mts')).toBe('')
+  })
+
   test('kcat produces, consumes and lists', async context => {
     requireCommand(context, 'kcat')
     await using broker = await startHere()

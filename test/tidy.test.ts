@@ -1,5 +1,5 @@
 /**
- * Style as a test: what ARCHITECTURE.md and docs/contributing.md say about layout, size and seams, checked on the tree.
+ * Style as a test: what ARCHITECTURE.md and CONTRIBUTING.md say about layout, size and seams, checked on the tree.
  * Every rule lists the places that break it; the last tests plant violations, so that a rule that sees nothing fails.
  */
 import { existsSync, readFileSync } from 'node:fs'
@@ -126,11 +126,31 @@ describe('documents', () => {
     expect(listed?.toSorted()).toEqual(served.toSorted())
   })
 
-  test('docs/README.md names every document', () => {
-    const index = read('docs/README.md')
-    const unnamed = filesBelow('docs', ['.md']).filter(
-      path => path !== 'docs/README.md' && !index.includes(`](${path.slice('docs/'.length)})`),
+  test('commands in documents name only files, folders and npm scripts that exist', () => {
+    const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+    const isThere = (name: string) =>
+      name.startsWith('npm run ')
+        ? Object.hasOwn(scripts, name.replace(/^npm run (-s |--silent )?/, ''))
+        : name.startsWith('bench/results') || existsSync(join(root, name))
+    const named =
+      /npm run (?:-s |--silent )?[\w:-]*\w|(?<![\w./-])(?:src|workers|test|bench|config)\/[\w./-]*\w/g
+    const commands = filesBelow('', ['.md']).flatMap(path => {
+      const fenced = [...read(path).matchAll(/^```(?:sh)?\n(.*?)^```$/gms)].map(([, text]) => text)
+      const inline = [...read(path).matchAll(/`([^`\n]+)`/g)].map(([, text]) => text)
+      return [...fenced, ...inline].map(text => ({ path, text }))
+    })
+    const missing = commands.flatMap(({ path, text }) =>
+      (text.match(named) ?? []).filter(name => !isThere(name)).map(name => `${path}: ${name}`),
     )
+    expect(commands.length).toBeGreaterThan(100)
+    expect(missing).toEqual([])
+  })
+
+  test.each(['docs', 'docs/decisions'])('%s/README.md names every document there', folder => {
+    const index = read(`${folder}/README.md`)
+    const unnamed = filesBelow(folder, ['.md'])
+      .map(path => path.slice(folder.length + 1))
+      .filter(name => !name.includes('/') && name !== 'README.md' && !index.includes(`](${name})`))
     expect(unnamed).toEqual([])
   })
 

@@ -8,6 +8,8 @@ export interface FindRecordInput {
   readonly timestampMs: number
   /** Records below are not there any more. */
   readonly fromOffset: number
+  /** decompressed.max.bytes */
+  readonly decompressedBytesMax?: number
 }
 
 export interface FoundRecord {

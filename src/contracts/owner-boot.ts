@@ -48,6 +48,8 @@ export interface OwnerSettings {
   readonly diskReserveBytes: number
   /** producer.id.expiration.ms */
   readonly producerIdleMsMax: number
+  /** decompressed.max.bytes: of one batch, where it is decompressed at all */
+  readonly decompressedBytesMax: number
 }
 
 export interface OwnerLinkMemory {

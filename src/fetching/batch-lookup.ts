@@ -113,6 +113,7 @@ export class BatchLookup {
       length,
       timestampMs: wanted,
       fromOffset,
+      decompressedBytesMax: this.#services.config.limits.decompressedBytesMax,
     }
     this.#services.tasks.run<FoundRecord | null>('tasks/find-record', input).then(
       found => {

@@ -68,7 +68,7 @@ export class FetchOperation {
     this.#context = context
     this.#call = call
     this.#services = services
-    this.#maxBytes = Math.min(Math.max(0, request.maxBytes), services.config.fetchBytesMax)
+    this.#maxBytes = Math.min(Math.max(0, request.maxBytes), services.config.limits.fetchBytesMax)
     this.#minBytes = Math.min(request.minBytes, this.#maxBytes)
     this.#deadlineMs = services.dispatcher.clock.monotonicMs() + Math.max(0, request.maxWaitMs)
     this.#response = {

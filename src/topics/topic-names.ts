@@ -1,6 +1,6 @@
 /** The rule for topic names (Kafka's Topic.java) and what names turn into on disk. No state. */
 
-export const TOPIC_NAME_LENGTH_MAX = 249
+const TOPIC_NAME_LENGTH_MAX = 249
 /** Keeps consumer groups and their committed offsets. */
 export const CONSUMER_OFFSETS = '__consumer_offsets'
 const INTERNAL_TOPICS: ReadonlySet<string> = new Set([CONSUMER_OFFSETS, '__transaction_state'])

@@ -257,7 +257,11 @@ test('InitProducerId gives new ids, and refuses transactions for good', async ()
       ['tx', Errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED],
       ['', Errors.INVALID_REQUEST],
     ] as const) {
-      const answer = await apis.ask(initProducerId, version, { ...plain, transactionalId })
+      const answer = await apis.ask(initProducerId, version, {
+        ...plain,
+        transactionTimeoutMs: 60_000,
+        transactionalId,
+      })
       expect(answer).toEqual({
         throttleTimeMs: 0,
         errorCode: code,

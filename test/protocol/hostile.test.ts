@@ -8,6 +8,7 @@ import { expect, test } from 'vitest'
 import { ProtocolError, Reader } from '../../src/protocol/bytes.ts'
 import { codec, type Side } from '../../src/protocol/compile.ts'
 import { CreateTopics } from '../../src/protocol/messages/create-topics.ts'
+import { DescribeGroups } from '../../src/protocol/messages/describe-groups.ts'
 import { Fetch } from '../../src/protocol/messages/fetch.ts'
 import { Metadata } from '../../src/protocol/messages/metadata.ts'
 import { Produce } from '../../src/protocol/messages/produce.ts'
@@ -203,7 +204,7 @@ test('a request names at most 10,000 topics', () => {
   const most = tryRead(Metadata, 'request', 12, metadataRequest(10_000, none))
   expect((most as { topics: unknown[] }).topics).toHaveLength(10_000)
   const result = tryRead(Metadata, 'request', 12, metadataRequest(10_001, none))
-  expect((result as Error).message).toBe('too many topics')
+  expect((result as Error).message).toBe('too many topics (request.topics.max=10000)')
 })
 
 test('a request names at most 100,000 partitions over all its topics', () => {
@@ -222,7 +223,7 @@ test('a request names at most 100,000 partitions over all its topics', () => {
   const most = tryRead(Produce, 'request', 9, request([50_000, 50_000]))
   expect((most as { topicData: unknown[] }).topicData).toHaveLength(2)
   const result = tryRead(Produce, 'request', 9, request([50_000, 50_001]))
-  expect((result as Error).message).toBe('too many partitions')
+  expect((result as Error).message).toBe('too many partitions (request.partitions.max=100000)')
 })
 
 test('a request has at most 250,000 elements, however deep', () => {
@@ -237,7 +238,7 @@ test('a request has at most 250,000 elements, however deep', () => {
   // The topic and its assignment count, too.
   expect(tryRead(CreateTopics, 'request', 1, request(249_998))).not.toBeInstanceOf(Error)
   const result = tryRead(CreateTopics, 'request', 1, request(249_999))
-  expect((result as Error).message).toBe('too many elements')
+  expect((result as Error).message).toBe('too many elements (request.elements.max=250000)')
 })
 
 test('null is refused in versions that do not allow it yet', () => {
@@ -281,7 +282,11 @@ test.each([
     null,
   ],
   ['sixteen tags are allowed', Array.from({ length: 16 }, (_, i) => [i, 1] as const), null],
-  ['seventeen are not', Array.from({ length: 17 }, (_, i) => [i, 1] as const), 'too many tags'],
+  [
+    'seventeen are not',
+    Array.from({ length: 17 }, (_, i) => [i, 1] as const),
+    'too many tags (request.tags.max=16)',
+  ],
   [
     'the same tag twice is refused',
     [
@@ -305,7 +310,7 @@ test.each([
       [1, 2050],
       [2, 2050],
     ],
-    'tags too large',
+    'tags too large (request.tag.bytes.max=4096)',
   ],
 ] as const)('tag sections: %s', (_, tags, error) => {
   const result = tryRead(Metadata, 'request', 12, metadataRequest(1, tagSection(tags)))
@@ -322,4 +327,16 @@ test('a tag that is longer than the frame is refused', () => {
 test('bytes behind a request are ignored', () => {
   const bytes = Buffer.concat([metadataRequest(1, Buffer.from([0])), Buffer.from('more')])
   expect(tryRead(Metadata, 'request', 12, bytes)).not.toBeInstanceOf(Error)
+})
+
+test('a string that is no UTF-8 and would grow beyond what a string can be is refused', () => {
+  const describe = (name: Buffer) => {
+    const head = Buffer.from([0, 0, 0, 1, 0, 0])
+    head.writeUInt16BE(name.length, 4)
+    return tryRead(DescribeGroups, 'request', 0, Buffer.concat([head, name]))
+  }
+  expect((describe(Buffer.alloc(32_767, 0xff)) as Error).message).toBe('string too long')
+  expect((describe(Buffer.alloc(10_923, 0xff)) as Error).message).toBe('string too long')
+  expect(describe(Buffer.alloc(10_922, 0xff))).toMatchObject({ groups: ['\ufffd'.repeat(10_922)] })
+  expect(describe(Buffer.alloc(32_767, 'x'))).toMatchObject({ groups: ['x'.repeat(32_767)] })
 })

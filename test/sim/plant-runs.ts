@@ -17,7 +17,7 @@ export interface Caught {
   readonly anomalies: readonly string[]
 }
 
-export async function catchPlant(
+async function catchPlant(
   plant: Plant,
   starts: readonly number[],
   jobs: number,

@@ -34,7 +34,7 @@ export interface JsonMessage {
 }
 
 /** API name -> versions odradek serves; Kafka 3.9 still has all of them. */
-export const servedVersions = new Map<string, readonly [min: number, max: number]>([
+const servedVersions = new Map<string, readonly [min: number, max: number]>([
   ['AlterConfigs', [0, 2]],
   ['ApiVersions', [0, 4]],
   ['CreateAcls', [0, 3]],

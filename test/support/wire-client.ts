@@ -172,7 +172,7 @@ export class WireClient {
 }
 
 /** @throws Error unless the frame is exactly one answer of that request. */
-export function decodeAnswer<Req, Res>(
+function decodeAnswer<Req, Res>(
   schema: ApiSchema<Req, Res>,
   version: number,
   correlationId: number,

@@ -318,4 +318,4 @@ export class SimDisk implements Disk {
   }
 }
 
-export { CrashError, shortPath } from './sim-file.ts'
+export { CrashError } from './sim-file.ts'
