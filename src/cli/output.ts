@@ -10,7 +10,7 @@ export async function printTable<Row>(
     import('picocolors'),
   ])
   // picocolors takes CI for a terminal, but there, too, a pipe wants plain text.
-  const isColored = picocolors.isColorSupported && process.stdout.isTTY
+  const isColored = picocolors.isColorSupported && process.stdout.isTTY === true
   const colors = picocolors.createColors(isColored)
   const edges = ['top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left']
   const lines = [

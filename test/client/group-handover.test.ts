@@ -144,8 +144,10 @@ describe('a partition that changes hands', () => {
   test('is not read by its first owner while the group shares anew', async () => {
     const topic = await newTopic(2, 20_000)
     const gate = Promise.withResolvers<void>()
+    // Slow, so that it is not done before the other one comes.
+    let isSlow = true
     const first = await readInGroup(broker.bootstrap, topic, topic, {
-      onRecord: () => new Promise<void>(setImmediate),
+      onRecord: () => (isSlow ? sleep(2) : new Promise<void>(setImmediate)),
       onRebalance: ({ kind }) => (kind === 'revoked' ? gate.promise : undefined),
     })
     await expect.poll(() => first.numbers.length).toBeGreaterThan(10)
@@ -156,6 +158,7 @@ describe('a partition that changes hands', () => {
     expect(before).toBeLessThan(20_000)
     await sleep(50)
     expect(first.numbers.length).toBe(before)
+    isSlow = false
     gate.resolve()
     const second = await joining
     const read = () => [...first.numbers, ...second.numbers]
