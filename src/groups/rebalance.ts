@@ -20,15 +20,20 @@ export function rebalance(group: Group, reason: string): void {
   if (state === 'Empty') startFirst(group, reason)
   else if (state === 'PreparingRebalance') maybeCompleteJoin(group)
   else if (state !== 'Dead') {
-    for (const member of group.members.values()) {
-      if (member.sync === null) continue
-      group.failSync(member, Errors.REBALANCE_IN_PROGRESS)
-      member.heard()
-    }
+    failSyncs(group, Errors.REBALANCE_IN_PROGRESS)
     group.syncDeadline.clear()
     begin(group, reason)
     group.joinDeadline.set(group.rebalanceTimeoutMs)
     maybeCompleteJoin(group)
+  }
+}
+
+/** Who waits for its assignment is told why there is none, and from now on must be heard of again. */
+function failSyncs(group: Group, errorCode: number): void {
+  for (const member of group.members.values()) {
+    if (member.sync === null) continue
+    group.failSync(member, errorCode)
+    member.heard()
   }
 }
 
@@ -64,8 +69,9 @@ function waitForMore(group: Group, delayMs: number): void {
       waitForMore(group, nextMs)
     } else {
       endInitialWait(group)
-      // Who was only given an id meanwhile comes at once or not at all.
-      completeJoin(group)
+      // Who was only given an id meanwhile comes at once or not at all; a member whose connection broke may come back.
+      if (group.parkedJoins === group.members.size) completeJoin(group)
+      else group.joinDeadline.set(Math.max(0, group.rebalanceTimeoutMs - group.rebalancingMs))
     }
   })
 }
@@ -229,7 +235,7 @@ export async function assign(group: Group, assignments: ReadonlyMap<string, Uint
     if (!group.isSaveFailing) context.warn(`${what} not saved: ${errorName(code)}`)
     group.isSaveFailing = true
     group.note('failed', null, `assignment not saved: ${errorName(code)}`)
-    for (const member of group.members.values()) group.failSync(member, code)
+    failSyncs(group, code)
     rebalance(group, 'the assignment was not saved')
     return
   }

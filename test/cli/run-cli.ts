@@ -2,6 +2,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { inheritedEnvironment } from '../support/spawn-broker.ts'
 
 export interface CliResult {
   readonly code: number | null
@@ -22,7 +23,7 @@ const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url))
 export function spawnCli(args: readonly string[], options: CliOptions = {}): ChildProcess {
   return spawn(process.execPath, [...(options.nodeArgs ?? []), mainFile, ...args], {
     stdio: 'pipe',
-    env: { ...process.env, ...options.env },
+    env: { ...inheritedEnvironment(), ...options.env },
   })
 }
 

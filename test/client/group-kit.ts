@@ -49,12 +49,26 @@ export async function produceNumbers(
   )
 }
 
-/** A member of `groupId` that reads until it is closed, at the latest when the test ends. */
-export async function readInGroup(
+/**
+ * A member of `groupId` that reads until it is closed, at the latest when the test ends. A test may await it later on,
+ * and fail before: then nobody wants to hear that it was closed while it joined.
+ */
+export function readInGroup(
   bootstrap: string,
   groupId: string,
   topic: string,
   options: ReaderOptions = {},
+): Promise<GroupReader> {
+  const reading = startReading(bootstrap, groupId, topic, options)
+  reading.catch(() => undefined)
+  return reading
+}
+
+async function startReading(
+  bootstrap: string,
+  groupId: string,
+  topic: string,
+  options: ReaderOptions,
 ): Promise<GroupReader> {
   const { streamCount = 1, untilEnd, onRecord, ...rest } = options
   const records: ConsumedMessage[] = []

@@ -255,6 +255,9 @@ describe('@platformatic/kafka', () => {
         groupId,
         heartbeatInterval: 100,
       })
+      // It may close its connection under its own SyncGroup, and reports that as an 'error': when nobody listens
+      // that is thrown in the middle of close(), which then never ends.
+      consumer.on('error', () => undefined)
       onTestFinished(() => consumer.close(true))
       const stream = await consumer.consume({
         topics: [topic],

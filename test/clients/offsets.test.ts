@@ -16,6 +16,8 @@ import { kafkajsOf, platformatic, platformaticMissing } from './producers.ts'
 
 const partitions = 4
 const patience = { timeout: 60_000, interval: 20 }
+/** kafkajs waits for its long polls and for its own back-offs; on a machine under load that adds up. */
+const slow = { timeout: 240_000 }
 const numbersFrom = (from: number, to: number) =>
   Array.from({ length: to - from }, (_, i) => from + i)
 const sorted = (numbers: Iterable<number>) => [...numbers].toSorted((a, b) => a - b)
@@ -76,41 +78,45 @@ async function committingReader(
 }
 
 describe('kafkajs', () => {
-  test('goes on at its commits when the broker is killed and started again on the same port', async () => {
-    const dataDirectory = await tempDirectory()
-    const args = ['--kafka', `127.0.0.1:${await freePort()}`]
-    const start = async (): Promise<SpawnedBroker> => {
-      const broker = await spawnBroker({ dataDirectory, args })
-      onTestFinished(async () => void (await broker.stop()))
-      return broker
-    }
-    const first = await start()
-    const topic = await makeTopic(first.bootstrap, 'killed')
-    await produce(first.bootstrap, topic, 0, 400)
-    const reader = await committingReader(first.bootstrap, 'group', topic)
-    await expect.poll(() => reader.values.length, patience).toBeGreaterThan(50)
-    const promised = new Map(reader.committed)
-    await first.kill9()
-    const second = await start()
-    await produce(second.bootstrap, topic, 400, 420)
-    const all = () => sorted(new Set(reader.values))
-    await expect.poll(() => all().length, patience).toBe(420)
-    expect(all()).toEqual(numbersFrom(0, 420))
-    await reader.stop()
-    // Nothing below a commit that was acknowledged was read again.
-    for (const [partition, next] of promised) {
-      for (let offset = 0; offset < next; offset++) {
-        const value = offset * partitions + partition
-        expect(reader.values.filter(one => one === value)).toHaveLength(1)
+  test(
+    'goes on at its commits when the broker is killed and started again on the same port',
+    slow,
+    async () => {
+      const dataDirectory = await tempDirectory()
+      const args = ['--kafka', `127.0.0.1:${await freePort()}`]
+      const start = async (): Promise<SpawnedBroker> => {
+        const broker = await spawnBroker({ dataDirectory, args })
+        onTestFinished(async () => void (await broker.stop()))
+        return broker
       }
-    }
-    const again = await committingReader(second.bootstrap, 'group', topic)
-    await produce(second.bootstrap, topic, 420, 424)
-    await expect.poll(() => again.values.length, patience).toBe(4)
-    expect(sorted(again.values)).toEqual([420, 421, 422, 423])
-  })
+      const first = await start()
+      const topic = await makeTopic(first.bootstrap, 'killed')
+      await produce(first.bootstrap, topic, 0, 400)
+      const reader = await committingReader(first.bootstrap, 'group', topic)
+      await expect.poll(() => reader.values.length, patience).toBeGreaterThan(50)
+      const promised = new Map(reader.committed)
+      await first.kill9()
+      const second = await start()
+      await produce(second.bootstrap, topic, 400, 420)
+      const all = () => sorted(new Set(reader.values))
+      await expect.poll(() => all().length, patience).toBe(420)
+      expect(all()).toEqual(numbersFrom(0, 420))
+      await reader.stop()
+      // Nothing below a commit that was acknowledged was read again.
+      for (const [partition, next] of promised) {
+        for (let offset = 0; offset < next; offset++) {
+          const value = offset * partitions + partition
+          expect(reader.values.filter(one => one === value)).toHaveLength(1)
+        }
+      }
+      const again = await committingReader(second.bootstrap, 'group', topic)
+      await produce(second.bootstrap, topic, 420, 424)
+      await expect.poll(() => again.values.length, patience).toBe(4)
+      expect(sorted(again.values)).toEqual([420, 421, 422, 423])
+    },
+  )
 
-  test('reads everything while owner threads die', async () => {
+  test('reads everything while owner threads die', slow, async () => {
     const broker = await startBroker({ workers: 2, logLevel: 'silent' })
     onTestFinished(() => broker.close())
     const topic = await makeTopic(broker.bootstrap, 'owners')
@@ -131,7 +137,7 @@ describe('kafkajs', () => {
     )
   })
 
-  test('its admin sets, resets and reads offsets with their texts', async () => {
+  test('its admin sets, resets and reads offsets with their texts', slow, async () => {
     const broker = await startBroker({ logLevel: 'silent' })
     onTestFinished(() => broker.close())
     const topic = await makeTopic(broker.bootstrap, 'administered')

@@ -157,6 +157,8 @@ class Model {
   }
 }
 
+const effort = Number(process.env.ODRADEK_FUZZ ?? 1)
+
 test('memory is what the store has taken, through everything', async () => {
   const script = fc.array(steps, { minLength: 10, maxLength: 60 })
   await fc.assert(
@@ -169,6 +171,6 @@ test('memory is what the store has taken, through everything', async () => {
         expect(model.offsetsScene.all()).toEqual(Object.fromEntries(wanted))
       }
     }),
-    { numRuns: 300 },
+    { numRuns: 300 * effort },
   )
 })

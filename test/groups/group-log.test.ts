@@ -25,6 +25,8 @@ import { commit, committedIn, deleteOffsets, fetchGroups, fetchOffsets } from '.
 
 const setFaults = diskFaults()
 const patience = { timeout: 20_000, interval: 10 }
+/** Compaction runs on threads of the lowest priority: on a busy machine it comes when the others let it. */
+const cleanerPatience = { timeout: 120_000, interval: 50 }
 /** One partition, so that a test knows where its groups lie. */
 const onePartition = { 'offsets.topic.num.partitions': 1 }
 const topicName = '__consumer_offsets'
@@ -203,8 +205,11 @@ describe('a disk that fails', () => {
     const other = await connect(broker)
     const topic = await createTopic(client)
     const key = `${topic}-0`
-    expect(await commit(client, 'group', { [key]: 1 })).toEqual({ [key]: 0 })
-    setFaults([{ call: 'fdatasync', path: `${topicName}-0/`, blockMs: 1000 }])
+    // On a slow machine the timeout is short for a commit that nothing blocks, too.
+    const commits = (groupId: string, offset: number) =>
+      expect.poll(() => commit(client, groupId, { [key]: offset }), patience).toEqual({ [key]: 0 })
+    await commits('group', 1)
+    setFaults([{ call: 'fdatasync', path: `${topicName}-0/`, blockMs: 3000 }])
     const slow = await commit(client, 'group', { [key]: 2 })
     expect(slow).toEqual({ [key]: Errors.COORDINATOR_NOT_AVAILABLE })
     // It waited in vain for the one before: it is not written.
@@ -214,7 +219,7 @@ describe('a disk that fails', () => {
     setFaults([])
     await expect.poll(() => fetchOffsets(client, 'group'), patience).toEqual({ [key]: 2 })
     expect(await fetchOffsets(client, 'other')).toEqual({})
-    expect(await commit(client, 'other', { [key]: 4 })).toEqual({ [key]: 0 })
+    await commits('other', 4)
     await expectSameAfterRestart(broker, dataDirectory)
   })
 
@@ -316,7 +321,7 @@ test('compaction takes old commits out while new ones come, and loses none', asy
     const offsets = Object.fromEntries([0, 1, 2, 3].map(index => [`${topic}-${index}`, offset]))
     await commit(client, `group ${offset % 3}`, offsets, { metadata })
   }
-  expect(compactedTo()).toBeGreaterThanOrEqual(500)
+  await expect.poll(compactedTo, cleanerPatience).toBeGreaterThanOrEqual(500)
   const found = committedIn(broker)
   expect(found[`once ${topic}-0`]).toBe(77)
   expect(Object.keys(found)).toHaveLength(13)
@@ -324,6 +329,6 @@ test('compaction takes old commits out while new ones come, and loses none', asy
     return readdirSync(directory).filter(name => name.endsWith('.log')).length * 64 * 1024
   }
   // Half of it may be dirty; the cleaner comes behind what was written last.
-  await expect.poll(logBytes, patience).toBeLessThan(0.8 * offset * 4 * 1000)
+  await expect.poll(logBytes, cleanerPatience).toBeLessThan(0.8 * offset * 4 * 1000)
   await expectSameAfterRestart(broker, dataDirectory)
-})
+}, 300_000)

@@ -148,6 +148,35 @@ describe('the first join', () => {
     }
     expect(first.answer?.generation).toBe(1)
   })
+
+  test('a member that loses its connection meanwhile may come back to the first generation', () => {
+    const scene = new Scene({ initialRebalanceDelayMs: 3000 })
+    const first = scene.join({ version: 3 })
+    const { id, call } = scene.enter()
+    call.abandon?.()
+    scene.clock.advance(2 * 3000)
+    expect([first.answer, scene.memberIds]).toEqual([null, ['c-1', id]])
+    const again = scene.join({ memberId: id })
+    expect([first.answer?.generation, again.answer?.generation]).toEqual([1, 1])
+    expect(first.answer?.members).toHaveLength(2)
+  })
+
+  test('and holds up the others no longer than its session timeout', () => {
+    const scene = new Scene({ initialRebalanceDelayMs: 3000 })
+    const first = scene.join({ version: 3 })
+    scene.enter().call.abandon?.()
+    scene.clock.advance(sessionTimeoutMs + momentMs)
+    expect([first.answer?.generation, scene.memberIds]).toEqual([1, ['c-1']])
+  })
+
+  test('nor than the rebalance timeout', () => {
+    const scene = new Scene({ initialRebalanceDelayMs: 3000 })
+    const timeouts = { sessionTimeoutMs: 60_000, rebalanceTimeoutMs: 9000 }
+    const first = scene.join({ version: 3, ...timeouts })
+    scene.enter(timeouts).call.abandon?.()
+    scene.clock.advance(9000 + momentMs)
+    expect([first.answer?.generation, scene.memberIds]).toEqual([1, ['c-1']])
+  })
 })
 
 describe('the protocol', () => {

@@ -9,7 +9,8 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { JoinAnswer, SyncAnswer } from '../../src/groups/calls.ts'
 import { Errors, errorName } from '../../src/protocol/errors.ts'
-import { type JoinOptions, type Parked, Scene, settle, textOf } from './scene.ts'
+import { type Step, step } from './model-steps.ts'
+import { type JoinOptions, momentMs, type Parked, Scene, settle, textOf } from './scene.ts'
 
 const sessionTimeoutMs = 10_000
 const rebalanceTimeoutMs = 25_000
@@ -41,6 +42,8 @@ class World {
   readonly parts = new Map<number, Map<string, string>>()
   readonly calls: Parked<unknown>[] = []
   readonly abandoned = new Set<Parked<unknown>>()
+  /** End of the last stall: for as long as it was late, or a session timeout, the group looks again. */
+  stalledMs = 0
   #names = 0
 
   constructor(delayMs: number) {
@@ -180,7 +183,10 @@ class World {
       client.memberId = answer.memberId
       return
     }
-    if (code === 'COORDINATOR_NOT_AVAILABLE' || code === 'REBALANCE_IN_PROGRESS') return
+    if (code === 'COORDINATOR_NOT_AVAILABLE' || code === 'REBALANCE_IN_PROGRESS') {
+      client.heardMs = atMs
+      return
+    }
     if (code !== 'NONE') {
       this.lost(client, code)
       return
@@ -208,6 +214,7 @@ class World {
     const code = errorName(answer.errorCode)
     if (code === 'REBALANCE_IN_PROGRESS' || code === 'COORDINATOR_NOT_AVAILABLE') {
       client.generation = -1
+      client.heardMs = atMs
       return
     }
     if (code !== 'NONE') {
@@ -242,54 +249,14 @@ class World {
       if (code === 'NONE') expect(client.generation).toBe(generation)
       if (code === 'NONE' || code === 'REBALANCE_IN_PROGRESS') client.heardMs = this.nowMs
     }
+    for (const { memberId, heardMs, name } of this.clients) {
+      const silentMs = this.nowMs - Math.max(heardMs, this.stalledMs)
+      if (silentMs < sessionTimeoutMs + momentMs) continue
+      expect(scene.memberIds, `${name} is silent for ${silentMs} ms`).not.toContain(memberId)
+    }
     return generation
   }
 }
-
-const step = fc.oneof(
-  { weight: 12, arbitrary: fc.record({ do: fc.constant('act' as const), who: fc.nat(7) }) },
-  { weight: 4, arbitrary: fc.constant({ do: 'everybody' as const }) },
-  {
-    weight: 3,
-    arbitrary: fc.record({
-      do: fc.constant('spawn' as const),
-      instance: fc.option(fc.constantFrom('i', 'j'), { freq: 3 }),
-      version: fc.constantFrom(3, 4, 8, 9),
-      offer: fc.nat(2),
-    }),
-  },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('die' as const), who: fc.nat(7) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('cut' as const), who: fc.nat(7) }) },
-  { weight: 1, arbitrary: fc.record({ do: fc.constant('leave' as const), who: fc.nat(7) }) },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      do: fc.constant('change' as const),
-      who: fc.nat(7),
-      offer: fc.nat(2),
-    }),
-  },
-  {
-    weight: 5,
-    arbitrary: fc.record({
-      do: fc.constant('wait' as const),
-      ms: fc.constantFrom(50, 1000, 4000, 11_000),
-    }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({ do: fc.constant('stall' as const), ms: fc.constantFrom(300, 60_000) }),
-  },
-  {
-    weight: 1,
-    arbitrary: fc.record({
-      do: fc.constant('store' as const),
-      held: fc.boolean(),
-      code: fc.constantFrom(Errors.NONE, Errors.NONE, Errors.COORDINATOR_NOT_AVAILABLE),
-    }),
-  },
-)
-type Step = typeof step extends fc.Arbitrary<infer T> ? T : never
 
 async function take(world: World, next: Step): Promise<void> {
   const { scene, clients } = world
@@ -329,6 +296,7 @@ async function take(world: World, next: Step): Promise<void> {
       break
     case 'stall':
       scene.stall(next.ms)
+      world.stalledMs = world.nowMs
       // What lay unread in the sockets comes before any second look.
       for (const client of clients) {
         if (client.dead || !client.hasPart) continue

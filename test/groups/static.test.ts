@@ -226,4 +226,17 @@ describe('stays away', () => {
     // The place is free for a new holder.
     expect(scene.join({ groupInstanceId: 'b' }).answer).toBeNull()
   })
+
+  test('also after it was told that its assignment could not be kept', async () => {
+    const scene = new Scene()
+    const memberId = scene.join({ groupInstanceId: 'a' }).answer?.memberId ?? ''
+    scene.store.code = Errors.COORDINATOR_NOT_AVAILABLE
+    const told = scene.sync(memberId, 1, { [memberId]: 'for a' }, 'a')
+    await settle()
+    expect(told.answer?.errorCode).toBe(Errors.COORDINATOR_NOT_AVAILABLE)
+    await scene.pass(sessionTimeoutMs - 1000)
+    expect(scene.memberIds).toEqual([memberId])
+    await scene.pass(1000 + momentMs)
+    expect(scene.memberIds).toEqual([])
+  })
 })

@@ -119,6 +119,12 @@ interface Output {
   stderr: string
 }
 
+/** Without settings: those of whoever runs the tests are not meant, and what tests read is none (ODRADEK_FUZZ). */
+export function inheritedEnvironment(): NodeJS.ProcessEnv {
+  const variables = Object.entries(process.env)
+  return Object.fromEntries(variables.filter(([name]) => !name.startsWith('ODRADEK_')))
+}
+
 interface Process {
   readonly child: ChildProcess
   readonly exited: Promise<Exit>
@@ -132,7 +138,7 @@ function startProcess(options: SpawnOptions): Process {
   args.push('--data-dir', options.dataDirectory, ...(options.args ?? []))
   const child = spawn(options.node ?? process.execPath, [options.entry ?? mainFile, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, ...options.env },
+    env: { ...inheritedEnvironment(), ...options.env },
   })
   running.add(child)
   if (child.pid !== undefined) options.onSpawn?.(child.pid)

@@ -8,12 +8,10 @@
  * No acknowledged commit is lost or goes back, none is above the high watermark, whoever is of an older generation
  * commits nothing, and what lies below a commit was processed by somebody.
  */
-import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { freePort } from '../support/free-port.ts'
 import type { SpawnedBroker } from '../support/spawn-broker.ts'
 import { WireClient } from '../support/wire-client.ts'
 import type { Death } from './checker.ts'
@@ -78,16 +76,6 @@ function powerCutMachine(run: TortureRun): Machine {
   return { death: 'machine', dataDirectory: disk.mountPoint, crash }
 }
 
-/** Members must find every life of the broker at the same address. */
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
-}
-
 class World {
   readonly #run: TortureRun
   readonly #machine: Machine
@@ -120,6 +108,7 @@ class World {
 
   static async create(run: TortureRun, machine: Machine): Promise<World> {
     const { random } = run
+    // Members must find every life of the broker at the same address.
     const args = ['--kafka', `127.0.0.1:${await freePort()}`]
     const settings = {
       'group.min.session.timeout.ms': 100,

@@ -65,6 +65,7 @@ class Driver:
         self._last = None
         self._member = None
         self._member_topic = None
+        self._outlives_broker = False
         self._assignments = Assignments()
 
     @property
@@ -215,8 +216,9 @@ class Driver:
             raise CallFailed(said, groupId, code_of(getattr(errors, said)))
 
     def member_start(
-        self, groupId, topic, instanceId=None, sessionTimeoutMs=None, autoCommit=None, **_others
+        self, groupId, topic, instanceId=None, sessionTimeoutMs=None, autoCommit=None, **others
     ):
+        self._outlives_broker = others.get("outlivesBroker", False)
         settings = given(
             group_instance_id=instanceId,
             session_timeout_ms=sessionTimeoutMs,
@@ -234,7 +236,14 @@ class Driver:
         self._member, self._member_topic = member, topic
 
     def member_poll(self, maxWaitMs):
-        polled = self._member.poll(timeout_ms=max(maxWaitMs, POLL_MS_MIN))
+        try:
+            polled = self._member.poll(timeout_ms=max(maxWaitMs, POLL_MS_MIN))
+        except errors.KafkaConnectionError:
+            # 3.0 may raise it out of a poll while the broker is away; it says of itself that it is retriable.
+            if not self._outlives_broker:
+                raise
+            time.sleep(0.2)
+            polled = {}
         mine = [p.partition for p in self._member.assignment() if p.topic == self._member_topic]
         return {
             "records": [record_of(message) for part in polled.values() for message in part],

@@ -79,6 +79,7 @@ async function consume(args: ConsumeArgs): Promise<readonly ReadRecord[]> {
   const consumer = new client.Consumer({ ...options(), groupId, autocommit: false })
   const start = await startsOf(consumer, args)
   const stream = await consumer.consume({ topics: [topic], ...start })
+  consumer.on('error', error => stream.destroy(error))
   const records: ReadRecord[] = []
   const timer = setTimeout(
     () => stream.destroy(new Error(`${records.length} of ${count} records in ${timeoutMs} ms`)),
@@ -142,6 +143,8 @@ async function memberStart({ groupId, topic, instanceId, ...args }: MemberArgs):
   const fail = (error: Error) => {
     member.failure = error
   }
+  // A rebalance that it could not go along with; without a listener that ends the process, or a close() for ever.
+  consumer.on('error', fail)
   // Answers only when the group has an assignment: the runner begins to poll meanwhile.
   const starting = consumer.consume({
     topics: [topic],
