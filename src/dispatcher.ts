@@ -17,6 +17,7 @@ import { RegionPool } from './net/region-pool.ts'
 import type { OffsetTable } from './partitions/offset-table.ts'
 import type { Owner } from './partitions/owner.ts'
 import type { Partition } from './partitions/partition.ts'
+import { Traffic } from './partitions/traffic.ts'
 import { Errors } from './protocol/errors.ts'
 import { Arena } from './ring/arena.ts'
 import {
@@ -48,6 +49,8 @@ class Outstanding {
   row = 0
   ownerIndex = -1
   kind = 0
+  /** Of the batch to append. */
+  bytes = 0
   block: Block | null = null
   constructor(ref: number) {
     this.ref = ref
@@ -76,6 +79,7 @@ export class Dispatcher {
   readonly blocks: BlockPool
   readonly offsets: OffsetTable
   readonly purgatory: Purgatory
+  readonly traffic: Traffic
   readonly doorbells: SharedArrayBuffer
   readonly clock: Clock
   readonly #metrics: ThreadMetrics
@@ -86,6 +90,7 @@ export class Dispatcher {
   readonly #command: Command = emptyCommand()
   readonly #reply: Reply = emptyReply()
   readonly #dirty: Flushable[] = []
+  readonly #gathering: Flushable[] = []
   /** True once nobody may be kept waiting for more records: the broker stops. */
   draining = false
   #turnScheduled = false
@@ -96,6 +101,7 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.index = options.index
     this.offsets = options.offsets
+    this.traffic = new Traffic(options.offsets.slots)
     this.clock = options.clock
     this.#metrics = options.metrics
     this.requests = new Arena(options.requestArenaBytes)
@@ -180,6 +186,15 @@ export class Dispatcher {
     this.#scheduleTurn()
   }
 
+  /**
+   * Calls `flush` once when the callbacks of this turn are through and before its commands are published: what was
+   * gathered meanwhile leaves with them. The caller keeps its own mark and asks once.
+   */
+  sealLater(target: Flushable): void {
+    this.#gathering.push(target)
+    this.#scheduleTurn()
+  }
+
   /** Answers everything that was outstanding at a thread that has exited. */
   ownerExited(owner: Owner): void {
     this.#drainReplies()
@@ -206,6 +221,7 @@ export class Dispatcher {
     entry.kind = kind
     entry.block = block
     const command = this.#command
+    entry.bytes = command.length
     command.partitionSlot = partition.slot
     command.partitionGeneration = partition.generation
     command.requestRef = ref
@@ -242,6 +258,9 @@ export class Dispatcher {
     entry.block = null
     this.#freeRefs.push(entry.ref)
     block?.unpin()
+    if (entry.kind === ReplyKind.appended && reply.errorCode === Errors.NONE) {
+      this.traffic.appended(reply.partitionSlot, entry.bytes)
+    }
     sink.onReply(row, reply)
   }
 
@@ -254,6 +273,7 @@ export class Dispatcher {
   readonly #turn = (): void => {
     this.#turnScheduled = false
     if (this.#closed) return
+    this.#seal()
     this.#publish()
     this.#drainReplies()
     this.#publish()
@@ -346,6 +366,12 @@ export class Dispatcher {
       return
     }
     this.#complete(entry, reply)
+  }
+
+  #seal(): void {
+    const gathering = this.#gathering
+    for (let i = 0; i < gathering.length; i++) (gathering[i] as Flushable).flush()
+    gathering.length = 0
   }
 
   #flushDirty(): void {

@@ -6,6 +6,9 @@
 export type TaskName =
   | 'recover-segment'
   | 'find-record'
+  | 'unpack-batches'
+  | 'gunzip'
+  | 'match-topics'
   | 'scrub-segment'
   | 'compact-segments'
   | 'verify-log'

@@ -12,7 +12,6 @@
 import type { FetchResponse } from '../apis/fetch.ts'
 import { leaderEpochError, unavailableCode } from '../apis/partition-errors.ts'
 import { Metric } from '../metrics.ts'
-import type { PendingCall } from '../net/pending-call.ts'
 import { emptyOffsetView } from '../partitions/offset-table.ts'
 import type { Partition } from '../partitions/partition.ts'
 import { Errors } from '../protocol/errors.ts'
@@ -37,8 +36,21 @@ const retryMs = 5
 const roomWaitMs = 5000
 const view = emptyOffsetView()
 
+/** Who asked: a call of a connection, or a read of the broker's own. */
+export interface FetchCaller {
+  readonly apiVersion: number
+  /** True once nobody will read the answer. */
+  readonly abandoned: boolean
+  /** Set while parked: to be called when `abandoned` turns true. */
+  onAbandoned: (() => void) | null
+  /** The regions hold the records of the answer; whoever takes it frees them. */
+  respondWithRegions(response: FetchResponse, regions: Region[]): void
+  /** A read met lost records; `nextGoodOffset` is the first one behind them. */
+  noteLost?(nextGoodOffset: number): void
+}
+
 export class FetchOperation {
-  readonly #call: PendingCall
+  readonly #call: FetchCaller
   readonly #services: Services
   readonly #request: FetchRequest
   readonly #context: FetchContext
@@ -63,7 +75,7 @@ export class FetchOperation {
   #cancelTimer: (() => void) | null = null
   #done = false
 
-  constructor(request: FetchRequest, context: FetchContext, call: PendingCall, services: Services) {
+  constructor(request: FetchRequest, context: FetchContext, call: FetchCaller, services: Services) {
     this.#request = request
     this.#context = context
     this.#call = call
@@ -244,6 +256,7 @@ export class FetchOperation {
     const region = row.region as Region
     if (reply.errorCode !== Errors.NONE) {
       this.#freeRow(row)
+      if (reply.errorCode === Errors.CORRUPT_MESSAGE) this.#call.noteLost?.(reply.endOffset)
       this.#fail(row, reply.errorCode)
     } else if (reply.length === 0) {
       this.#freeRow(row)
@@ -361,13 +374,15 @@ export class FetchOperation {
 
   #answer(): void {
     this.#done = true
-    const { metrics } = this.#services
+    const { metrics, dispatcher } = this.#services
     const regions: Region[] = []
-    for (const { region, response, recordCount } of this.#rows) {
-      if (region === null) continue
+    for (const { region, response, recordCount, partition } of this.#rows) {
+      if (region === null || partition === null) continue
       regions.push(region)
-      metrics.add(Metric.fetchedBytes, response.records?.length ?? 0)
+      const bytes = response.records?.length ?? 0
+      metrics.add(Metric.fetchedBytes, bytes)
       metrics.add(Metric.fetchedRecords, recordCount)
+      dispatcher.traffic.fetched(partition.slot, recordCount, bytes)
     }
     this.#context.finish(this.#response)
     this.#call.respondWithRegions(this.#response, regions)

@@ -53,7 +53,10 @@ export function encodeBatch(batch: BatchToEncode): Buffer {
   }
   assert(pos === plain.length)
   const bytes = codec === 'none' ? plain : compressed(plain, codec)
-  putHeader(bytes, batch, baseTimestamp, maxTimestamp)
+  const { producerId, producerEpoch, baseSequence } = batch
+  const recordCount = records.length
+  const times = { baseTimestampMs: baseTimestamp, maxTimestampMs: maxTimestamp }
+  putBatchHeader(bytes, { recordCount, codec, ...times, producerId, producerEpoch, baseSequence })
   return bytes
 }
 
@@ -64,19 +67,30 @@ function compressed(plain: Buffer, codec: CodecName): Buffer {
   return bytes
 }
 
-function putHeader(bytes: Buffer, batch: BatchToEncode, baseMs: number, maxMs: number): void {
+export interface BatchHeader {
+  readonly recordCount: number
+  readonly baseTimestampMs: number
+  readonly maxTimestampMs: number
+  readonly codec?: CodecName
+  readonly producerId?: number
+  readonly producerEpoch?: number
+  readonly baseSequence?: number
+}
+
+/** Writes the header of the batch that fills `bytes`, with base offset 0 and leader epoch -1; the CRC comes last. */
+export function putBatchHeader(bytes: Buffer, header: BatchHeader): void {
   putLong(bytes, 0, 0)
   bytes.writeInt32BE(bytes.length - 12, 8)
   bytes.writeInt32BE(-1, 12)
   bytes[16] = 2
-  bytes.writeInt16BE(codecNumber(batch.codec ?? 'none'), 21)
-  bytes.writeInt32BE(batch.records.length - 1, 23)
-  putLong(bytes, 27, baseMs)
-  putLong(bytes, 35, maxMs)
-  putLong(bytes, 43, batch.producerId ?? -1)
-  bytes.writeInt16BE(batch.producerEpoch ?? -1, 51)
-  bytes.writeInt32BE(batch.baseSequence ?? -1, 53)
-  bytes.writeInt32BE(batch.records.length, 57)
+  bytes.writeInt16BE(codecNumber(header.codec ?? 'none'), 21)
+  bytes.writeInt32BE(header.recordCount - 1, 23)
+  putLong(bytes, 27, header.baseTimestampMs)
+  putLong(bytes, 35, header.maxTimestampMs)
+  putLong(bytes, 43, header.producerId ?? -1)
+  bytes.writeInt16BE(header.producerEpoch ?? -1, 51)
+  bytes.writeInt32BE(header.baseSequence ?? -1, 53)
+  bytes.writeInt32BE(header.recordCount, 57)
   bytes.writeUInt32BE(crc32c(bytes.subarray(21)), 17)
 }
 
@@ -86,8 +100,12 @@ function putLong(bytes: Buffer, at: number, value: number): void {
   bytes.writeUInt32BE(value - high * 0x1_0000_0000, at + 4)
 }
 
-/** Everything of a record but its length. */
-function recordBodyBytes(record: RecordToEncode, timestampDelta: number, index: number): number {
+/** Bytes of everything of a record but its length: what that length says. */
+export function recordBodyBytes(
+  record: RecordToEncode,
+  timestampDelta: number,
+  index: number,
+): number {
   const { key, value, headers } = record
   let bytes = 1 + varlongBytes(timestampDelta) + varintBytes(index)
   bytes += blobBytes(key) + blobBytes(value) + varintBytes(headers?.length ?? 0)
@@ -103,7 +121,8 @@ function blobBytes(blob: Uint8Array | null): number {
   return blob === null ? 1 : varintBytes(blob.length) + blob.length
 }
 
-function putRecord(
+/** Writes one record; `bodyBytes` as `recordBodyBytes` counts it. Returns where it ends. */
+export function putRecord(
   into: Buffer,
   start: number,
   record: RecordToEncode,
