@@ -3,14 +3,16 @@
  * Names are as in Kafka's REST APIs, snake case; offsets are strings.
  */
 import type { FastifyInstance } from 'fastify'
+import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { GroupMemberView, GroupOffsetView, GroupView } from '../admin/group-views.ts'
 import type { TimelineEvent } from '../groups/timeline.ts'
 import { errorName } from '../protocol/errors.ts'
+import { groupSchema, groupsSchema } from './group-schemas.ts'
 import type { HttpServices } from './http-services.ts'
 import { echoed, HttpProblem } from './problem.ts'
 
 export function registerGroupRoutes(app: FastifyInstance, { groups, broker }: HttpServices): void {
-  app.get('/v1/groups', () => ({
+  app.get('/v1/groups', { schema: groupsSchema }, () => ({
     cluster_id: broker.clusterId,
     groups: groups.list().map(({ groupId, state, protocolType, members, committedOffsets }) => ({
       group_id: groupId,
@@ -21,7 +23,8 @@ export function registerGroupRoutes(app: FastifyInstance, { groups, broker }: Ht
     })),
   }))
 
-  app.get<{ Params: { readonly group: string } }>('/v1/groups/:group', request => {
+  const routes = app.withTypeProvider<ZodTypeProvider>()
+  routes.get('/v1/groups/:group', { schema: groupSchema }, request => {
     const { group } = request.params
     const view = groups.view(group)
     if (view === null) {

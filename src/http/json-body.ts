@@ -2,27 +2,35 @@
  * Bounds of JSON bodies, checked before anything is parsed. Dispatcher thread, so a body is small: what may be large
  * has a type of its own (octet-stream, NDJSON).
  */
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { HttpProblem } from './problem.ts'
+import type { RequestBodies } from './raw/request-bodies.ts'
 
 const jsonBytesMax = 1024 * 1024
 const jsonDepthMax = 32
 
 /** Makes `application/json` the only body type that is parsed by default: text/plain can be sent by any web page. */
-export function registerJsonBody(app: FastifyInstance): void {
+export function registerJsonBody(app: FastifyInstance, bodies: RequestBodies): void {
   app.removeAllContentTypeParsers()
   const parse = app.getDefaultJsonParser('error', 'error')
-  app.addContentTypeParser<string>(
-    'application/json',
-    { parseAs: 'string', bodyLimit: jsonBytesMax },
-    (request, body, done) => {
-      if (jsonDepth(body) > jsonDepthMax) {
-        done(new HttpProblem(400, `JSON body is nested deeper than ${jsonDepthMax} levels`))
-        return
-      }
-      void parse(request, body, done)
-    },
-  )
+  app.addContentTypeParser('application/json', async (request: FastifyRequest) => {
+    const text = await readText(request, bodies)
+    if (jsonDepth(text) > jsonDepthMax) {
+      throw new HttpProblem(400, `JSON body is nested deeper than ${jsonDepthMax} levels`)
+    }
+    return await new Promise<unknown>((resolve, reject) => {
+      void parse(request, text, (error, body) => (error ? reject(error) : resolve(body)))
+    })
+  })
+}
+
+async function readText(request: FastifyRequest, bodies: RequestBodies): Promise<string> {
+  const body = await bodies.read(request.raw, jsonBytesMax)
+  try {
+    return body.bytes.toString()
+  } finally {
+    body.release()
+  }
 }
 
 /** @returns the deepest nesting of arrays and objects, found without parsing; anything for text that is not JSON. */

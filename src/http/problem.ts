@@ -13,12 +13,15 @@ export interface Problem {
 /** A client's mistake in an HTTP request: thrown by hooks and routes, answered as a Problem. */
 export class HttpProblem extends Error {
   readonly statusCode: number
+  /** The status, or five digits that begin with it, as in Confluent's REST Proxy v2. */
+  readonly errorCode: number
 
   /** @param status 400 to 599. @param message for the person who sent the request: culprit and cure. */
-  constructor(status: number, message: string) {
+  constructor(status: number, message: string, errorCode = status) {
     super(message)
     this.name = 'HttpProblem'
     this.statusCode = status
+    this.errorCode = errorCode
   }
 }
 
@@ -31,8 +34,13 @@ export function echoed(text: string): string {
   return JSON.stringify(short)
 }
 
-export function sendProblem(reply: FastifyReply, status: number, message: string): FastifyReply {
-  const problem: Problem = { error_code: status, message }
+export function sendProblem(
+  reply: FastifyReply,
+  status: number,
+  message: string,
+  errorCode = status,
+): FastifyReply {
+  const problem: Problem = { error_code: errorCode, message }
   return reply.code(status).type('application/json; charset=utf-8').send(problem)
 }
 
@@ -44,10 +52,12 @@ export function answerError(
   log: Logger,
 ): FastifyReply {
   const status = error.statusCode ?? 500
-  // A body was announced that nobody will read to its end: the connection cannot carry another request.
-  if (status === 413 || status === 431) reply.header('connection', 'close')
+  // What follows on the connection is not to be taken for another request.
+  if (status === 431 || status === 505) reply.header('connection', 'close')
+  if (status === 503 || status === 429) reply.header('retry-after', '1')
   const meantForClient = error instanceof HttpProblem || (status >= 400 && status < 500)
-  if (meantForClient) return sendProblem(reply, status, error.message)
+  const errorCode = error instanceof HttpProblem ? error.errorCode : status
+  if (meantForClient) return sendProblem(reply, status, error.message, errorCode)
   log.error({ err: error, method: request.method, url: request.url }, 'HTTP request failed')
   return sendProblem(reply, 500, 'internal error; the log of the broker has more')
 }
