@@ -1,7 +1,7 @@
 /** Gauges that are cheaper to compute when somebody looks than to keep. Dispatcher thread. */
 import { statfsSync } from 'node:fs'
 import { getHeapStatistics } from 'node:v8'
-import { labelled, Metric } from './metrics.ts'
+import { labelled, Metric, type ThreadMetrics } from './metrics.ts'
 import type { Listener } from './net/kafka-listener.ts'
 import { emptyOffsetView, PartitionState } from './partitions/offset-table.ts'
 import type { ThreadedPartitionHost } from './partitions/partition-host.ts'
@@ -34,12 +34,22 @@ export function refreshGauges(
   metrics.set(Metric.heapUsedBytes, getHeapStatistics().used_heap_size)
   metrics.set(Metric.busySeconds, performance.eventLoopUtilization().active / 1000)
   refreshGroups(services)
+  metrics.set(Metric.httpFastPathShare, fastPathShare(metrics))
   metrics.set(Metric.purgatorySize, dispatcher.purgatory.fetchCount)
   const arenas = { request: dispatcher.requests, response: dispatcher.responses.arena }
   for (const [name, arena] of Object.entries(arenas)) {
     metrics.set(labelled('arenaBytes', name as keyof typeof arenas), arena.sab.byteLength)
     metrics.set(labelled('arenaUsedBytes', name as keyof typeof arenas), arena.usedBytes)
   }
+}
+
+const httpRequests = (['2xx', '3xx', '4xx', '5xx'] as const).map(status =>
+  labelled('httpRequests', status),
+)
+
+function fastPathShare(metrics: ThreadMetrics): number {
+  const requests = httpRequests.reduce((sum, id) => sum + metrics.get(id), 0)
+  return requests === 0 ? 0 : metrics.get(Metric.httpFastRequests) / requests
 }
 
 function refreshGroups({ groups, committed, metrics }: Services): void {

@@ -32,8 +32,16 @@ interface SocketInternals {
   _server: net.Server | null
 }
 
-/** Puts `sink` behind an accepted socket (of a server with `pauseOnConnect`) and starts reading. */
-export function attachSink(accepted: net.Socket, sink: ReadSink, path: ReadPath): net.Socket {
+/**
+ * Puts `sink` behind an accepted socket (of a server with `pauseOnConnect`) and starts reading.
+ * @param allowHalfOpen the peer may end its side and still get answers; the owner ends the other one
+ */
+export function attachSink(
+  accepted: net.Socket,
+  sink: ReadSink,
+  path: ReadPath,
+  allowHalfOpen = false,
+): net.Socket {
   if (path === 'copy') {
     accepted.on('data', (bytes: Buffer) => {
       if (!sink.chunk(bytes)) accepted.pause()
@@ -41,17 +49,47 @@ export function attachSink(accepted: net.Socket, sink: ReadSink, path: ReadPath)
     accepted.resume()
     return accepted
   }
-  const internals = accepted as unknown as SocketInternals
+  const onread = { buffer: () => sink.target(), callback: (n: number) => sink.received(n) }
+  return adopt(accepted, { allowHalfOpen, onread })
+}
+
+/** Of all sockets that were detached: what is read is copied at once. */
+const passing = Buffer.allocUnsafeSlow(64 * 1024)
+
+/**
+ * Ends the work of a sink: a socket that reads as any other, beginning with `unread`. Everything written must have been
+ * taken, reading must be stopped, and this must not be called from within the sink. The old socket is an empty shell.
+ */
+export function detachSink(attached: net.Socket, path: ReadPath, unread: Buffer): net.Socket {
+  let socket = attached
+  if (path === 'copy') {
+    socket.removeAllListeners('data')
+    // As if nobody had read yet: a listener of 'data' starts reading again.
+    ;(socket as unknown as { readableFlowing: boolean | null }).readableFlowing = null
+  } else {
+    // The handle goes on reading into memory of ours for whoever reads it through the socket.
+    const callback = (n: number): boolean => socket.push(Buffer.from(passing.subarray(0, n)))
+    socket = adopt(attached, { allowHalfOpen: true, onread: { buffer: passing, callback } })
+  }
+  if (unread.length > 0) socket.unshift(unread)
+  return socket
+}
+
+interface AdoptOptions {
+  readonly allowHalfOpen: boolean
+  readonly onread: {
+    readonly buffer: Buffer | (() => Buffer)
+    readonly callback: (n: number) => boolean
+  }
+}
+
+/** A new socket around the handle of another one, which is left empty. */
+function adopt(from: net.Socket, options: AdoptOptions): net.Socket {
+  const internals = from as unknown as SocketInternals
   const handle = internals._handle
   internals._handle = null
-  const options = {
-    handle,
-    onread: {
-      buffer: () => sink.target(),
-      callback: (n: number) => sink.received(n),
-    },
-  }
-  const socket = new net.Socket(options as unknown as net.SocketConstructorOpts)
+  const withHandle = { ...options, handle } as unknown as net.SocketConstructorOpts
+  const socket = new net.Socket(withHandle)
   // Without this the server waits for the emptied first socket for ever when it closes.
   const adopted = socket as unknown as SocketInternals
   adopted._server = internals._server

@@ -91,6 +91,11 @@ export class Listener {
     this.#server = net.createServer({ pauseOnConnect }, socket => this.#accept(socket))
   }
 
+  /** Found out at start-up; HTTP reads its sockets so too. */
+  get readPath(): ReadPath {
+    return this.#options.readPath
+  }
+
   get connectionCount(): number {
     return this.#connections.size
   }
