@@ -2,10 +2,9 @@
  * DeleteGroups 0-2: an empty group and all its committed offsets. Dispatcher thread. Answered when their going is as
  * durable as acks=all makes it; until then nobody can join the group.
  */
-import { Errors } from '../protocol/errors.ts'
+import { deleteGroup } from '../admin/group-changes.ts'
 import { DeleteGroups } from '../protocol/messages/delete-groups.ts'
 import type { RequestOf, ResponseOf } from '../protocol/schema.ts'
-import type { Services } from '../services.ts'
 import type { ApiRow } from './api-row.ts'
 
 export const deleteGroups: ApiRow<
@@ -22,11 +21,4 @@ export const deleteGroups: ApiRow<
     }))
     return { throttleTimeMs: 0, results: await Promise.all(results) }
   },
-}
-
-async function deleteGroup(groupId: string, { groups, committed }: Services): Promise<number> {
-  const code = committed.availability(groupId)
-  if (code !== Errors.NONE) return code
-  if (groups.has(groupId)) return await groups.remove(groupId, committed)
-  return committed.has(groupId) ? await committed.removeGroup(groupId) : Errors.GROUP_ID_NOT_FOUND
 }

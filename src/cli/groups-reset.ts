@@ -2,45 +2,23 @@
  * `odradek groups reset`: where a group goes on reading. Everything is looked up and checked first, then one commit
  * changes it: as nobody's commit it is refused by the broker when somebody has joined meanwhile.
  */
+import {
+  type Move,
+  moveTo,
+  parseTarget,
+  type Standing,
+  type Target,
+} from '../admin/offset-moves.ts'
 import type { Admin } from '../client/admin.ts'
 import { UsageError } from './failure.ts'
 import type { ResetFlags } from './groups.ts'
 import { busy } from './groups-describe.ts'
 import { count, print, printJson, printTable } from './output.ts'
 
-/** Where to; `shift` counts from what is committed. */
-export type Target =
-  | { readonly kind: 'earliest' | 'latest' }
-  | { readonly kind: 'offset'; readonly offset: number }
-  | { readonly kind: 'time'; readonly timeMs: number }
-  | { readonly kind: 'shift'; readonly by: number }
-
 export interface Wanted {
   /** Topic -> partitions, null for all of them; null: what the group has committed. */
   readonly topics: ReadonlyMap<string, ReadonlySet<number> | null> | null
   readonly target: Target
-}
-
-/** What is known of a partition before anything is changed. */
-export interface Standing {
-  readonly topic: string
-  readonly partition: number
-  readonly committed: number | null
-  readonly logStart: number
-  readonly logEnd: number
-  /** First offset from the wanted time on, -1 when there is none; null when no time is wanted. */
-  readonly atTime: number | null
-}
-
-export interface Move {
-  readonly topic: string
-  readonly partition: number
-  readonly before: number | null
-  readonly after: number
-  readonly logStart: number
-  readonly logEnd: number
-  /** Why it is not what was asked for; null when it is. */
-  readonly note: string | null
 }
 
 /** @throws UsageError */
@@ -51,7 +29,7 @@ export function checkResetFlags({ topic, allTopics, to, shiftBy }: ResetFlags): 
   if ((to === undefined) === (shiftBy === undefined)) {
     throw new UsageError('give either --to earliest|latest|OFFSET|ISO-TIME or --shift-by N')
   }
-  const target: Target = to === undefined ? { kind: 'shift', by: shiftBy ?? 0 } : parseTarget(to)
+  const target: Target = to === undefined ? { kind: 'shift', by: shiftBy ?? 0 } : targetOf(to)
   return { topics: topic === undefined ? null : parseTopics(topic), target }
 }
 
@@ -63,7 +41,7 @@ export async function resetGroup(
 ): Promise<void> {
   const group = await admin.groups.find(groupId)
   if (group !== null && group.members.length > 0) throw new Error(`${busy(group)}, then reset it`)
-  const moves = (await standings(admin, groupId, wanted)).map(row => moveTo(wanted.target, row))
+  const moves = (await standings(admin, groupId, wanted)).map(row => move(wanted.target, row))
   if (!dryRun) await admin.groups.commit(groupId, moves.map(toOffset))
   if (json) return printJson({ groupId, created: group === null, dryRun, offsets: moves })
   if (group === null) {
@@ -82,35 +60,12 @@ export async function resetGroup(
   print(dryRun ? `dry run: ${what} not changed` : `${what} set`)
 }
 
-/** Where one partition goes: always to an offset that its log has, or to its end. Pure. */
-export function moveTo(target: Target, standing: Standing): Move {
-  const { topic, partition, committed, logStart, logEnd, atTime } = standing
-  const asked = askedOffset(target, standing)
-  const after = Math.min(Math.max(asked, logStart), logEnd)
-  let note: string | null = null
-  if (target.kind === 'time' && atTime === -1) note = 'no record from then on: the end'
-  else if (asked < logStart) note = `${asked} is before the start of the log`
-  else if (asked > logEnd) note = `${asked} is beyond the end of the log`
-  return { topic, partition, before: committed, after, logStart, logEnd, note }
-}
-
-function askedOffset(target: Target, standing: Standing): number {
-  const { topic, partition, committed, logStart, logEnd, atTime } = standing
-  switch (target.kind) {
-    case 'earliest':
-      return logStart
-    case 'latest':
-      return logEnd
-    case 'offset':
-      return target.offset
-    case 'time':
-      return atTime === null || atTime === -1 ? logEnd : atTime
-    case 'shift':
-      if (committed !== null) return committed + target.by
-      throw new Error(
-        `${topic}-${partition}: nothing is committed that --shift-by could shift; give --to`,
-      )
-  }
+function move(target: Target, standing: Standing): Move {
+  const { topic, partition, committed } = standing
+  if (target.kind !== 'shift' || committed !== null) return moveTo(target, standing)
+  throw new Error(
+    `${topic}-${partition}: nothing is committed that --shift-by could shift; give --to`,
+  )
 }
 
 async function standings(
@@ -165,13 +120,9 @@ async function existing(
   return found
 }
 
-function parseTarget(text: string): Target {
-  // `consume --from` calls them beginning and end.
-  if (text === 'earliest' || text === 'beginning') return { kind: 'earliest' }
-  if (text === 'latest' || text === 'end') return { kind: 'latest' }
-  if (/^\d{1,15}$/.test(text)) return { kind: 'offset', offset: Number(text) }
-  const timeMs = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN
-  if (!Number.isNaN(timeMs)) return { kind: 'time', timeMs }
+function targetOf(text: string): Target {
+  const target = parseTarget(text)
+  if (target !== null) return target
   throw new UsageError(`--to ${text}: it must be earliest, latest, an offset or an ISO time`)
 }
 

@@ -1,7 +1,8 @@
 /** What `odradek groups reset` makes of its flags, and where each partition goes. Without a broker. */
 import { describe, expect, test } from 'vitest'
+import { moveTo, type Standing, type Target } from '../../src/admin/offset-moves.ts'
 import { ranges } from '../../src/cli/groups-describe.ts'
-import { checkResetFlags, moveTo, type Standing, type Target } from '../../src/cli/groups-reset.ts'
+import { checkResetFlags } from '../../src/cli/groups-reset.ts'
 
 const flags = { bootstrap: '', admin: '', json: false, allTopics: false, dryRun: false }
 const standing: Standing = {
@@ -38,7 +39,7 @@ describe('where a partition goes', () => {
 
   test('without a committed offset there is nothing to shift', () => {
     const move = () => moveTo({ kind: 'shift', by: 1 }, { ...standing, committed: null })
-    expect(move).toThrow('t-1: nothing is committed that --shift-by could shift; give --to')
+    expect(move).toThrow('t-1: nothing is committed that could be shifted; say where to go')
   })
 })
 

@@ -2,6 +2,8 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { onTestFinished } from 'vitest'
+import type { AdminBackend } from '../../src/http/backend/admin-backend.ts'
+import type { LogBackend } from '../../src/http/backend/log-backend.ts'
 import { type HttpServices, type Readiness, startHttp } from '../../src/http/server.ts'
 import { createLogger } from '../../src/log.ts'
 import { ThreadMetrics } from '../../src/metrics.ts'
@@ -9,6 +11,10 @@ import { ThreadMetrics } from '../../src/metrics.ts'
 export interface TestServices extends HttpServices {
   state: { readiness: Readiness; refreshes: number }
 }
+
+/** For tests of routes that need no log. */
+const noBackend = {} as LogBackend
+const noAdmin = {} as AdminBackend
 
 /** @returns services of a broker with one dispatcher and two owners that serves. */
 export function makeServices(changes: Partial<HttpServices> = {}): TestServices {
@@ -25,7 +31,12 @@ export function makeServices(changes: Partial<HttpServices> = {}): TestServices 
       state.refreshes++
     },
     readiness: () => state.readiness,
+    status: () => Promise.reject(new Error('this test has no status')),
+    backend: noBackend,
+    admin: noAdmin,
+    tasks: { run: () => Promise.reject(new Error('this test has no task pool')) },
     recoverPartition: async () => null,
+    fastPath: 'direct',
     log: createLogger({ level: 'silent' }),
     ...changes,
     state,
