@@ -8,7 +8,9 @@ const config: KnipConfig = {
     'src/broker-thread/broker-thread.ts',
     'workers/{partition-owner,tasks/*}.ts',
     // Programs that others start by their path.
-    'bench/{floor-server,*-probe}.ts',
+    'bench/{floor,discard}-server.ts',
+    'bench/*-probe.ts',
+    'src/load/{wire,http}-generator.ts',
     'test/clients/compatibility/{main,fetch,*-calls}.ts',
     'test/http/tasks/*.ts',
     'test/kafka-tools/fetch.ts',

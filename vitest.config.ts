@@ -7,7 +7,8 @@ import { defineConfig } from 'vitest/config'
 const json = process.env.VITEST_JSON
 /** Left to `npm run test:long` (vitest.long.config.ts): together they take as long as all the others. */
 export const longTests = [
-  'test/fuzz/truncation.test.ts',
+  'test/bench/groups.test.ts',
+  'test/fuzz/*.test.ts',
   'test/kafka-tools/*.test.ts',
   'test/torture/scenarios.test.ts',
 ]

@@ -1,7 +1,13 @@
 /** What the broker shows and lets do over HTTP: wires the HTTP listener to the parts. Dispatcher thread. */
 import { groupLags, listGroups, viewGroup } from './admin/group-views.ts'
+import { StatusSampler } from './admin/status-sampler.ts'
 import type { Parts } from './broker.ts'
+import { systemClock } from './clock.ts'
+import { LocalAdmin } from './http/backend/admin-backend.ts'
+import { LocalGroupBackend } from './http/backend/group-backend.ts'
+import { LocalBackend } from './http/backend/local-backend.ts'
 import { boundLabels } from './http/bound-labels.ts'
+import type { ConsumerServices } from './http/rest/register-rest.ts'
 import type { HttpListener, Readiness } from './http/server.ts'
 import { bindPort } from './net/bind-port.ts'
 import { type Hosted, nameOf } from './partitions/hosted.ts'
@@ -18,6 +24,8 @@ export async function startHttpPart(
 ): Promise<HttpListener> {
   const { config, services, host, log } = parts
   const { startHttp } = await import('./http/server.ts')
+  const sampler = statusSampler(parts)
+  const backend = new LocalBackend(services)
   return await bindPort('http', () =>
     startHttp({
       config: { http: config.http, advertised: config.advertised },
@@ -30,8 +38,15 @@ export async function startHttpPart(
       metricsMemory,
       metrics: services.metrics,
       refreshGauges: () => refreshGauges(services, host, parts.listener),
+      fastPath: config.httpFastPath ? parts.listener.readPath : null,
       connectionsMax: parts.descriptors.httpConnections,
+      tails: config.tails,
+      consumers: consumerServices(parts),
       readiness: () => readiness(parts),
+      status: () => sampler.status(),
+      backend,
+      tasks: services.tasks,
+      admin: new LocalAdmin(services, backend),
       recoverPartition: async (topic, index) => {
         const partition = services.topics.get(topic)?.partitions[index]
         return partition === undefined ? null : await host.recover(partition)
@@ -46,6 +61,25 @@ export async function startHttpPart(
   )
 }
 
+/** Consumer instances are members next door: their heartbeats cost nothing, and they learn of a rebalance soon. */
+function consumerServices({ config, services }: Parts): ConsumerServices {
+  const { groups, committed, dispatcher } = services
+  const { sessionTimeoutMsMin, sessionTimeoutMsMax } = config.groups
+  const sessionTimeoutMs = Math.min(sessionTimeoutMsMax, Math.max(sessionTimeoutMsMin, 30_000))
+  return {
+    groups: new LocalGroupBackend({
+      groups,
+      committed,
+      limits: config.groups,
+      wallMs: () => dispatcher.clock.wallMs(),
+    }),
+    limits: config.consumers,
+    sessionTimeoutMs,
+    heartbeatMs: Math.min(500, Math.ceil(sessionTimeoutMs / 4)),
+    clock: dispatcher.clock,
+  }
+}
+
 function readiness(parts: Parts): Readiness {
   const { host, serving } = parts
   const unavailable: string[] = []
@@ -58,6 +92,18 @@ function readiness(parts: Parts): Readiness {
     reasons.push(`${nameOf(hosted)}: ${reason}`)
   }
   return { serving, unavailable, reasons }
+}
+
+function statusSampler(parts: Parts): StatusSampler {
+  const { services, host, listener } = parts
+  return new StatusSampler({
+    services,
+    owners: host.owners,
+    hosted: () => host.hosted(),
+    whyUnavailable: hosted => whyUnavailable(hosted, parts),
+    kafkaConnections: () => listener.connectionCount,
+    clock: systemClock,
+  })
 }
 
 /** Why it takes no records; null when it does. */

@@ -3,6 +3,7 @@
  * docs/metrics.md repeats this table for people (a test compares the two).
  */
 import { groupMetricRows } from './group-metrics-table.ts'
+import { tailMetricRows } from './tail-metrics-table.ts'
 
 export interface MetricRow {
   /** Without the prefix `odradek_`. */
@@ -213,6 +214,27 @@ export const metricRows = {
     help: 'HTTP requests answered, by class of status',
     label: { name: 'status', values: ['2xx', '3xx', '4xx', '5xx'] },
   },
+  consumerInstances: {
+    name: 'http_consumer_instances',
+    type: 'gauge',
+    help: 'Consumer instances of HTTP that live now',
+  },
+  consumerInstancesIdle: {
+    name: 'http_consumer_instances_idled_total',
+    type: 'counter',
+    help: 'Consumer instances of HTTP that nobody asked any more and that left their groups',
+  },
+  httpFastRequests: {
+    name: 'http_fast_requests_total',
+    type: 'counter',
+    help: 'HTTP requests that the hot path answered (http.fast.path)',
+  },
+  httpFastPathShare: {
+    name: 'http_fast_path_share',
+    type: 'gauge',
+    help: 'Part of all HTTP requests since start that the hot path answered, 0 to 1',
+  },
+  ...tailMetricRows,
   ...groupMetricRows,
   // Owners
   appends: { name: 'appends_total', type: 'counter', help: 'Batches appended by owner threads' },

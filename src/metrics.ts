@@ -82,6 +82,8 @@ export function secondsOf(apiName: string): number {
 
 /** One thread's section, the writing side. Exactly one live ThreadMetrics writes a section. */
 export class ThreadMetrics {
+  /** All sections, for readers. */
+  readonly memory: SharedArrayBuffer
   readonly #slots: Float64Array
 
   /** @returns bytes of the shared memory for so many threads. */
@@ -93,6 +95,7 @@ export class ThreadMetrics {
   constructor(memory: SharedArrayBuffer, threadIndex: number) {
     const bytes = ThreadMetrics.bytesFor(1)
     assert(threadIndex >= 0 && (threadIndex + 1) * bytes <= memory.byteLength, 'no such thread')
+    this.memory = memory
     this.#slots = new Float64Array(memory, threadIndex * bytes, slotCount)
   }
 

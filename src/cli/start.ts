@@ -8,7 +8,7 @@ import type { Command } from 'commander'
 import type { Broker } from '../broker.ts'
 import type { BrokerConfig, ConfigFlags } from '../config/config.ts'
 import type { Adopt } from '../data-directory.ts'
-import { gathered, later, withExamples } from './program.ts'
+import { defaultAdmin, gathered, later, withExamples } from './program.ts'
 import { ProgressBar } from './progress-bar.ts'
 import { trimHeapLater } from './trim-heap.ts'
 
@@ -93,16 +93,18 @@ function readyLine(broker: Broker, config: BrokerConfig): string {
   return `ready kafka=${broker.bootstrap} http=${http} data=${config.dataDirectory} workers=${broker.workers} in ${elapsedMs} ms`
 }
 
-/** Lines that work when copied into another terminal in the same directory. */
+/** Lines that work when copied into another terminal in the same directory; an address for a browser. */
 function firstSteps({ bootstrap, httpUrl }: Broker): string {
   const odradek = import.meta.url.endsWith('.ts') ? 'npm run -s odradek --' : 'odradek'
   const at = bootstrap === '127.0.0.1:9092' ? '' : ` --bootstrap ${bootstrap}`
-  const look = httpUrl === null ? `${odradek} topics list${at}` : `curl ${httpUrl}/metrics`
+  const adminAt = httpUrl === defaultAdmin ? '' : ` --admin ${httpUrl}`
+  const look = httpUrl === null ? `topics list${at}` : `status${adminAt}`
   return [
     `  produce   printf 'one\\ntwo\\n' | ${odradek} produce hello${at}`,
     `  consume   ${odradek} consume hello${at}`,
     `  load      seq 1000000 | ${odradek} produce load${at}`,
-    `  look      ${look}`,
+    `  look      ${odradek} ${look}`,
+    ...(httpUrl === null ? [] : [`  page      ${httpUrl}/`]),
     '',
   ].join('\n')
 }

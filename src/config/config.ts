@@ -5,6 +5,7 @@
 import { availableParallelism } from 'node:os'
 import type { LogConfig } from '../contracts/log-config.ts'
 import type { OwnerSettings } from '../contracts/owner-boot.ts'
+import { type ConsumerConfig, consumerConfig } from './consumer-settings.ts'
 import { type GroupConfig, groupConfig } from './group-settings.ts'
 import {
   type Endpoint,
@@ -17,6 +18,7 @@ import {
 import { type LimitConfig, limitConfig } from './limit-settings.ts'
 import { type Setting, settings } from './settings.ts'
 import { ConfigError, type ConfigSources, type RawValue, rawValues } from './sources.ts'
+import { type TailConfig, tailConfig } from './tail-settings.ts'
 import { topicConfigTable } from './topic-config-table.ts'
 import { type TopicDefaults, toLogConfig, topicDefaults } from './topic-configs.ts'
 
@@ -36,6 +38,8 @@ export interface BrokerConfig {
   /** Kafka's `listeners` */
   readonly kafka: Endpoint
   readonly http: Endpoint
+  /** Small produce requests are read by a parser of our own (`http.fast.path`). */
+  readonly httpFastPath: boolean
   /** Kafka's `advertised.listeners`; null = what is listened on */
   readonly advertised: Endpoint | null
   /** True when some listener is reachable from other machines (only with `insecure`). */
@@ -48,10 +52,12 @@ export interface BrokerConfig {
   readonly requestArenaBytes: number
   readonly responseArenaBytes: number
   readonly limits: LimitConfig
+  readonly tails: TailConfig
   readonly autoCreateTopics: boolean
   readonly deleteTopics: boolean
   readonly numPartitions: number
   readonly groups: GroupConfig
+  readonly consumers: ConsumerConfig
   readonly logLevel: LogLevel
   /** What owner threads do by themselves; the data directory is filled in once it is opened. */
   readonly housekeeping: Omit<OwnerSettings, 'dataDirectory'>
@@ -105,6 +111,7 @@ function assemble(
   return {
     kafka,
     http,
+    httpFastPath: flag('http.fast.path'),
     advertised: values.get('advertised.listeners') as Endpoint | null,
     exposed: !isLoopback(kafka.host) || !isLoopback(http.host),
     insecure: flag('insecure'),
@@ -114,10 +121,12 @@ function assemble(
     requestArenaBytes: number('request.arena.bytes'),
     responseArenaBytes: number('response.arena.bytes'),
     limits: limitConfig(values, isLoopback(kafka.host)),
+    tails: tailConfig(values),
     autoCreateTopics: flag('auto.create.topics.enable'),
     deleteTopics: flag('delete.topic.enable'),
     numPartitions: number('num.partitions'),
     groups: groupConfig(values),
+    consumers: consumerConfig(values),
     logLevel: values.get('log.level') as LogLevel,
     housekeeping: {
       retentionCheckMs: number('log.retention.check.interval.ms'),
@@ -178,6 +187,9 @@ function checkTogether(config: BrokerConfig, raw: ReadonlyMap<string, RawValue>)
   const { connectionBacklogBytesMax, backlogBytesMax } = limits
   const all = 'connections.backlog.bytes'
   order('connection.backlog.bytes', connectionBacklogBytesMax, all, backlogBytesMax)
+  const { backlogBytes, totalBacklogBytes } = config.tails
+  const allTails = 'http.tails.backlog.bytes'
+  order('http.tail.backlog.bytes', backlogBytes, allTails, totalBacklogBytes)
   const { minCompactionLagMs, maxCompactionLagMs } = config.defaultLog
   const lag = 'log.cleaner.max.compaction.lag.ms'
   order('log.cleaner.min.compaction.lag.ms', minCompactionLagMs, lag, maxCompactionLagMs)

@@ -3,6 +3,7 @@
  * commented config/odradek.yaml and docs/configuration.md are derived from it. Topic configs that have a broker-wide
  * default come in from topic-config-table.ts under Kafka's broker key. No state.
  */
+import { consumerSettings } from './consumer-settings.ts'
 import { groupSettings } from './group-settings.ts'
 import { housekeepingSettings } from './housekeeping-settings.ts'
 import {
@@ -15,6 +16,7 @@ import {
   type TextKind,
 } from './kinds.ts'
 import { limitSettings } from './limit-settings.ts'
+import { tailSettings } from './tail-settings.ts'
 import { topicConfigTable } from './topic-config-table.ts'
 
 export type Section =
@@ -80,6 +82,17 @@ const listeners: Setting[] = [
     flag: '--http',
     effect: acts,
     doc: 'Where HTTP is served: health, metrics.',
+  },
+  {
+    key: 'http.fast.path',
+    section: 'listeners',
+    kind: boolean,
+    default: true,
+    kafkaDefault: null,
+    effect: acts,
+    doc:
+      'Plain produce requests over HTTP are read by a parser of our own; false: node:http and ' +
+      'fastify read every request. Slower by half, the same answers.',
   },
   {
     key: 'insecure',
@@ -223,8 +236,10 @@ export const settings: readonly Setting[] = [
   ...housekeepingSettings,
   ...threads,
   ...limitSettings,
+  ...tailSettings,
   ...topics,
   ...topicDefaultSettings,
   ...groupSettings,
+  ...consumerSettings,
   ...operation,
 ]

@@ -1,8 +1,15 @@
 /** What the HTTP listener needs of the broker. Built by broker.ts; dispatcher thread. Types only. */
 import type { GroupSummary, GroupView } from '../admin/group-views.ts'
+import type { Status } from '../admin/status.ts'
+import type { TailConfig } from '../config/tail-settings.ts'
 import type { OpenedPartition } from '../contracts/control.ts'
 import type { Logger } from '../log.ts'
 import type { ThreadMetrics } from '../metrics.ts'
+import type { ReadPath } from '../net/arena-socket.ts'
+import type { TaskPool } from '../task-pool.ts'
+import type { AdminBackend } from './backend/admin-backend.ts'
+import type { LogBackend } from './backend/log-backend.ts'
+import type { ConsumerServices } from './rest/register-rest.ts'
 
 export interface HttpServices {
   readonly config: {
@@ -27,6 +34,12 @@ export interface HttpServices {
   /** Called before the metrics are read: sets gauges that are cheaper to compute then than to keep (arena use, ...). */
   refreshGauges(): void
   readiness(): Readiness
+  /** How the broker is doing: the same object for all who ask within about a second. */
+  status(): Promise<Status>
+  /** Topics and their records. */
+  readonly backend: LogBackend
+  /** Changes of topics, configs and groups. */
+  readonly admin: AdminBackend
   /** Brings an offline partition back; null when there is no such partition. See PartitionHost. */
   recoverPartition(topic: string, partition: number): Promise<OpenedPartition | null>
   readonly groups: {
@@ -36,9 +49,20 @@ export interface HttpServices {
     /** Records that each group is behind; nothing when that would take long. */
     readonly lags: () => Iterable<readonly [groupId: string, records: number]>
   }
+  /** Bounds of tails; the defaults of their settings when absent. */
+  readonly tails?: TailConfig
+  /** What consumer instances need; without it there are none. */
+  readonly consumers?: ConsumerServices
+  /** Unpacks bodies. */
+  readonly tasks: Pick<TaskPool, 'run'>
+  /** Of all request bodies under way, and of all answers to reads; defaults stand where they are used. */
+  readonly bodyBytesMax?: number
+  readonly answerBytesMax?: number
   /** Open at once; more are closed. Default 10,000. */
   readonly connectionsMax?: number
   readonly log: Logger
+  /** How the hot path reads sockets; null or left out: there is none, fastify takes every request. */
+  readonly fastPath?: ReadPath | null
   /** Shorter ones for tests; the defaults stand in server.ts. */
   readonly deadlines?: HttpDeadlines
 }

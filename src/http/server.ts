@@ -2,16 +2,32 @@
  * The HTTP listener: fastify, with bounds on everything a client sends. Dispatcher thread. broker.ts imports this file
  * after the Kafka port answers, so that loading fastify does not delay the first client.
  */
-import type { AddressInfo, Socket } from 'node:net'
+import type { AddressInfo } from 'node:net'
 import { type FastifyInstance, fastify } from 'fastify'
 import { labelled, type ThreadMetrics } from '../metrics.ts'
+import { registerAdminRoutes } from './admin-routes.ts'
+import { ClientErrors } from './client-errors.ts'
+import { attachFastPath } from './fast/attach.ts'
 import { registerGroupRoutes } from './group-routes.ts'
 import { checkRequest, hostNamesOf } from './guards.ts'
+import { validatorOf } from './http-schema.ts'
 import type { HttpDeadlines, HttpServices } from './http-services.ts'
 import { registerJsonBody } from './json-body.ts'
 import { registerLogRoutes } from './log-routes.ts'
-import { answerError, echoed, type Problem, sendProblem } from './problem.ts'
+import { registerDocs } from './openapi/docs-routes.ts'
+import { listRoutes } from './openapi/route-list.ts'
+import { registerPageRoutes } from './page-routes.ts'
+import { answerError, echoed, sendProblem } from './problem.ts'
+import { ByteBudget } from './raw/byte-budget.ts'
+import { ProduceTypes } from './raw/produce-types.ts'
+import { registerRaw } from './raw/register.ts'
+import { RequestBodies } from './raw/request-bodies.ts'
+import { restProduceTypes } from './rest/produce-types.ts'
+import { registerRest } from './rest/register-rest.ts'
 import { registerRoutes } from './routes.ts'
+import { registerStatusRoutes } from './status-routes.ts'
+import { registerTails } from './tail/tail-routes.ts'
+import { keepNodeListeners } from './tail/upgrades.ts'
 
 export type { HttpServices, Readiness } from './http-services.ts'
 
@@ -25,6 +41,8 @@ export interface HttpListener {
 
 /** Largest request body, counted while it streams in. */
 const bodyBytesMax = 16 * 1024 * 1024
+/** Of all bodies under way. */
+const bodiesBytesMax = 128 * 1024 * 1024
 /** Request line and headers together. */
 const headerBytesMax = 16 * 1024
 const connectionsMaxDefault = 10_000
@@ -66,8 +84,10 @@ export async function startHttp(services: HttpServices): Promise<HttpListener> {
 
 /** Everything but listening: guards, bounds, routes. Tests add routes of their own to it. */
 export function buildHttp(services: HttpServices): FastifyInstance {
-  const { headersMs, requestMs, checkMs } = services.deadlines ?? deadlineDefaults
+  const deadlines = services.deadlines ?? deadlineDefaults
+  const { headersMs, requestMs, checkMs } = deadlines
   const { metrics, log, config } = services
+  const clientErrors = new ClientErrors(status => countStatus(metrics, status))
   const app = fastify({
     logger: false,
     bodyLimit: bodyBytesMax,
@@ -85,11 +105,14 @@ export function buildHttp(services: HttpServices): FastifyInstance {
       maxHeaderSize: headerBytesMax,
       requireHostHeader: false,
     },
-    clientErrorHandler: (error, socket) => answerClientError(error, socket, metrics),
+    clientErrorHandler: clientErrors.answer,
     frameworkErrors: (error, request, reply) => void answerError(error, request, reply, log),
   })
+  clientErrors.watch(app.server)
   app.server.maxConnections = services.connectionsMax ?? connectionsMaxDefault
   const hostNames = hostNamesOf(config.http.host, config.advertised?.host)
+  keepNodeListeners(app.server)
+  attachFastPath(app, services, { deadlines, keepAliveMs, stalledMs, hostNames })
   app.addHook('onRequest', (request, _reply, done) => {
     checkRequest(request.raw, hostNames)
     done()
@@ -98,15 +121,29 @@ export function buildHttp(services: HttpServices): FastifyInstance {
     countStatus(metrics, reply.statusCode)
     done()
   })
-  registerJsonBody(app)
+  const bodies = new RequestBodies(new ByteBudget(services.bodyBytesMax ?? bodiesBytesMax))
+  bodies.holdContinue(app.server)
+  registerJsonBody(app, bodies)
+  app.setValidatorCompiler(validatorOf)
+  // Answers are ours: their schemas only document them.
+  app.setSerializerCompiler(() => data => JSON.stringify(data))
   app.setErrorHandler<Error>((error, request, reply) => answerError(error, request, reply, log))
   app.setNotFoundHandler((request, reply) => {
     const what = `${request.method} ${echoed(request.url)}`
-    return sendProblem(reply, 404, `no such route: ${what}; try /healthz, /readyz or /metrics`)
+    return sendProblem(reply, 404, `no such route: ${what}; /docs shows them all`)
   })
+  const routes = listRoutes(app)
+  registerDocs(app, routes, services.version)
   registerRoutes(app, services)
   registerLogRoutes(app, services)
   registerGroupRoutes(app, services)
+  const produceTypes = new ProduceTypes()
+  registerRaw(app, services, produceTypes, bodies)
+  for (const type of restProduceTypes(services.backend)) produceTypes.add(type)
+  registerTails(app, services)
+  registerRest(app, services, bodies)
+  registerAdminRoutes(app, services)
+  registerPageRoutes(app, registerStatusRoutes(app, services))
   return app
 }
 
@@ -121,37 +158,6 @@ function countStatus(metrics: ThreadMetrics, status: number): void {
   const id = statusIds[Math.floor(status / 100) - 2]
   if (id !== undefined) metrics.add(id, 1)
 }
-
-/** Bytes that are no HTTP request, or come too slowly: node's parser gave up, so there is no request to reply to. */
-function answerClientError(
-  error: NodeJS.ErrnoException,
-  socket: Socket,
-  metrics: ThreadMetrics,
-): void {
-  if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const [status, reason, message] = clientErrors.get(error.code ?? '') ?? malformed
-  const problem: Problem = { error_code: status, message }
-  const body = JSON.stringify(problem)
-  countStatus(metrics, status)
-  socket.end(
-    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: application/json; charset=utf-8\r\n` +
-      `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  )
-}
-
-type ClientErrorAnswer = readonly [status: number, reason: string, message: string]
-const malformed: ClientErrorAnswer = [400, 'Bad Request', 'not a valid HTTP/1.1 request']
-const clientErrors = new Map<string, ClientErrorAnswer>([
-  ['ERR_HTTP_REQUEST_TIMEOUT', [408, 'Request Timeout', 'the request came too slowly']],
-  [
-    'HPE_HEADER_OVERFLOW',
-    [431, 'Request Header Fields Too Large', `more than ${headerBytesMax} bytes of headers`],
-  ],
-  ['HPE_CHUNK_EXTENSIONS_OVERFLOW', [413, 'Payload Too Large', 'chunk extensions too large']],
-])
 
 async function closeHttp(app: FastifyInstance, drainMs: number): Promise<void> {
   const deadline = setTimeout(() => app.server.closeAllConnections(), drainMs)

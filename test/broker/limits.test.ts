@@ -359,6 +359,12 @@ const elsewhere: Readonly<Record<string, string>> = {
   'request.arena.bytes': 'test/broker/fixture.ts',
   'response.arena.bytes': 'test/broker/fixture.ts',
   'disk.reserve.bytes': 'test/broker/disk-full.test.ts',
+  'http.tails.max': 'test/http/tail/event-stream.test.ts',
+  'http.tail.backlog.bytes': 'test/http/tail/shared.test.ts',
+  'http.tails.backlog.bytes': 'test/http/tail/tail.test.ts',
+  'http.tail.send.timeout.ms': 'test/http/tail/shared.test.ts',
+  'http.tail.heartbeat.ms': 'test/http/tail/event-stream.test.ts',
+  'http.tail.reads.max': 'test/http/tail/shared.test.ts',
 }
 
 describe('each limit, set low, is enforced', () => {

@@ -157,7 +157,7 @@ describe('odradek start', { timeout: 180_000 }, () => {
 })
 
 describe('on a terminal', { timeout: 180_000 }, () => {
-  test('after ready stand four lines to copy, and they work', async context => {
+  test('after ready stand lines to copy and an address, and they work', async context => {
     const script = requireCommand(context, 'script', 'bsdutils')
     const dataDirectory = await tempDirectory()
     const start = `start --kafka 127.0.0.1:0 --http 127.0.0.1:0 --data-dir ${dataDirectory}`
@@ -170,11 +170,11 @@ describe('on a terminal', { timeout: 180_000 }, () => {
     child.stdout.on('data', chunk => {
       screen += String(chunk)
     })
-    await expect.poll(() => screen, patience).toMatch(/look {6}\S.*\r\n/)
+    await expect.poll(() => screen, patience).toMatch(/page {6}\S.*\r\n/)
     const lines = screen.replaceAll('\r', '').trim().split('\n')
     expect(lines[0]).toMatch(/^ready /)
     const copied = new Map(lines.slice(1).map(line => [line.slice(2, 12).trim(), line.slice(12)]))
-    expect([...copied.keys()]).toEqual(['produce', 'consume', 'load', 'look'])
+    expect([...copied.keys()]).toEqual(['produce', 'consume', 'load', 'look', 'page'])
     const shell = async (line: string) => {
       const path = `${join(process.execPath, '..')}:${process.env.PATH}`
       const env = { ...process.env, PATH: path }
@@ -195,7 +195,9 @@ describe('on a terminal', { timeout: 180_000 }, () => {
     expect(await shell(consume)).toEqual({ code: 0, text: 'one\ntwo\n' })
     const load = copied.get('load')!.replace('1000000', '1000')
     expect(await shell(load)).toEqual({ code: 0, text: '' })
-    expect((await fetch(copied.get('look')!.replace('curl ', ''))).status).toBe(200)
+    const look = await shell(copied.get('look')!)
+    expect(look).toEqual({ code: 0, text: expect.stringMatching(/^hello +2 /m) })
+    expect((await fetch(copied.get('page')!)).status).toBe(200)
     // Ctrl-C, as a user ends it.
     child.stdin.write('\x03')
     const [code] = (await once(child, 'close')) as [number]
