@@ -10,12 +10,12 @@ import { Bench } from 'tinybench'
 import { systemClock } from '../src/clock.ts'
 import { loadConfig } from '../src/config/config.ts'
 import type { PartitionSpec } from '../src/contracts/control.ts'
+import { dropBallast, fillBallast } from '../src/load/page-ballast.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
 import { encodeBatch } from '../src/protocol/record-batch.ts'
 import { realDisk } from '../workers/disk.ts'
 import { PartitionLog } from '../workers/log/log.ts'
 import { newAppendResult } from '../workers/log/results.ts'
-import { dropBallast, fillBallast } from './page-ballast.ts'
 
 const apiVersion = 9
 const recordBytes = 200

@@ -1,13 +1,15 @@
 /** One measurement of `bench flush`: a fresh broker or a fresh raw loop on a fresh directory, everything removed. */
+
 import { execFile } from 'node:child_process'
 import { mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { runLoadProcess } from '../src/load/load-process.ts'
+import { dropBallast, fillBallast } from '../src/load/page-ballast.ts'
 import type { FlushMode, FlushOptions } from './flush-options.ts'
 import type { RawResult, RawSettings } from './flush-raw.ts'
-import { dropBallast, fillBallast } from './page-ballast.ts'
 import { type MeasuredServer, startServer, track } from './server-process.ts'
-import { createTopic, runLoad, stopAfter } from './wire-cases.ts'
+import { createTopic, stopAfter } from './wire-cases.ts'
 
 export interface FlushCase {
   readonly mode: FlushMode
@@ -69,7 +71,7 @@ async function runBroker(
   try {
     await createTopic(server, partitionCount)
     const inFlight = Math.ceil(batchesInFlight(flushCase, options) / connectionCount)
-    const load = await runLoad({
+    const load = await runLoadProcess('wire', {
       mode: 'produce',
       host: server.host,
       port: server.port,
@@ -88,7 +90,7 @@ async function runBroker(
     const syncs = await syncsOf(server)
     await server.stop()
     // Counted over the whole load, warm-up included: as many a message inside the window as outside.
-    const syncsPerSecond = (syncs / load.messagesSent) * (load.messages / load.seconds)
+    const syncsPerSecond = (syncs / load.messagesInAll) * (load.messages / load.seconds)
     return {
       messagesPerSecond: load.messages / load.seconds,
       roundsPerSecond: syncsPerSecond / partitionCount,

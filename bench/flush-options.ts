@@ -1,6 +1,5 @@
 /** The command line of `bench flush`: how many dirty files, how much in flight, for how long, how often. Pure. */
-import { parseArgs } from 'node:util'
-import { count, list, number, UsageError } from './wire-options.ts'
+import { count, list, number, oneOf, parsed } from './wire-options.ts'
 
 /** `sequential`, `pool` and `journal` are raw loops (flush-raw.ts); the acks are odradek's. */
 export type FlushMode = 'acks=1' | 'acks=all' | 'sequential' | 'pool' | 'journal'
@@ -65,7 +64,7 @@ export function parseFlushOptions(args: readonly string[]): FlushOptions | null 
       count('partitions', text, 1),
     ),
     windowsBytes: list(values.window, '4,36').map(text => number('window', text, 4) * 1e6),
-    modes: list(values.only, flushModes.join(',')).map(modeOf),
+    modes: list(values.only, flushModes.join(',')).map(text => oneOf('only', flushModes, text)),
     connectionCount: count('connections', values.connections, 4),
     poolThreads: count('pool', values.pool, 16),
     odradekArguments: (values.set ?? []).flatMap(setting => ['--set', setting]),
@@ -77,33 +76,19 @@ export function parseFlushOptions(args: readonly string[]): FlushOptions | null 
 function parse(args: readonly string[]) {
   const string = { type: 'string' } as const
   const boolean = { type: 'boolean' } as const
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        help: boolean,
-        quick: boolean,
-        seconds: string,
-        repeat: string,
-        partitions: string,
-        window: string,
-        batch: string,
-        only: string,
-        connections: string,
-        pool: string,
-        json: string,
-        dir: string,
-        set: { type: 'string', multiple: true },
-      },
-    })
-    return values
-  } catch (error) {
-    throw new UsageError((error as Error).message)
-  }
-}
-
-function modeOf(text: string): FlushMode {
-  const mode = flushModes.find(known => known === text)
-  if (mode === undefined) throw new UsageError(`--only ${text}: of ${flushModes.join(', ')} wanted`)
-  return mode
+  return parsed(args, {
+    help: boolean,
+    quick: boolean,
+    seconds: string,
+    repeat: string,
+    partitions: string,
+    window: string,
+    batch: string,
+    only: string,
+    connections: string,
+    pool: string,
+    json: string,
+    dir: string,
+    set: { type: 'string', multiple: true },
+  })
 }

@@ -14,7 +14,7 @@
 import fs from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
-import { Latencies } from './latencies.ts'
+import { Latencies } from '../src/load/latencies.ts'
 
 export interface RawSettings {
   readonly mode: 'sequential' | 'pool' | 'journal'

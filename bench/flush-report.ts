@@ -1,7 +1,7 @@
 /** What `bench flush` prints: one table, the ratios the decision rests on, the targets. Pure. */
 import { batchesInFlight, type FlushCase, type FlushFigures } from './flush-cases.ts'
 import type { FlushMode, FlushOptions } from './flush-options.ts'
-import type { Machine } from './machine.ts'
+import { type Machine, machineLines } from './machine.ts'
 import {
   atLeast,
   formatNumber,
@@ -34,13 +34,9 @@ export function renderFlush(results: FlushResults): string {
 }
 
 function renderHead({ startedAt, machine, options }: FlushResults): string {
-  const { coreCount, cpuModel, memoryBytes, kernel, nodeVersion } = machine
   return [
     `odradek flush bench, ${startedAt}`,
-    `machine   ${coreCount} x ${cpuModel}, ${formatNumber(memoryBytes / 1e9)} GB, ${kernel}, Node ${nodeVersion}, ` +
-      `load average before ${machine.loadAverage.toFixed(2)}; client and server on the same cores`,
-    `disk      ${machine.fileSystem} (${machine.dataDirectory}), 4 KiB append + fdatasync p50 ` +
-      `${machine.fdatasyncP50Ms.toFixed(2)} ms, p99 ${machine.fdatasyncP99Ms.toFixed(2)} ms`,
+    machineLines(machine),
     `settings  ${options.recordBytes}-byte records, 1 owner, group-commit, ${options.connectionCount} connections, libuv ` +
       `pool of ${options.poolThreads}; closed loop; ${options.warmupSeconds} s warm-up, ${options.seconds} s window or ` +
       `${formatNumber(options.payloadBytesMax / 1e9)} GB, ${options.repeatCount} repeats: median (min–max)`,

@@ -2,13 +2,13 @@
  * `npm run bench -- flush`: what acks=all costs with many dirty partitions on one owner. Cases are interleaved: at
  * every point acks=1, acks=all and the raw loops follow each other, so that a drifting machine hits all of them.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { inBenchDirectory } from './bench-directory.ts'
 import { type FlushCase, runFlushCase } from './flush-cases.ts'
 import { type FlushOptions, flushHelp, parseFlushOptions } from './flush-options.ts'
 import { type FlushResults, flushVerdicts, renderFlush } from './flush-report.ts'
 import { describeMachine } from './machine.ts'
+import { attempt, progress, writeResults } from './outcome.ts'
 import { formatNumber } from './report.ts'
 
 const freeBytesMin = 6e9
@@ -25,7 +25,7 @@ export async function runFlush(args: readonly string[]): Promise<number> {
   return await inBenchDirectory(options.directory, freeBytesMin, async directory => {
     const results = await measureAll(options, directory)
     process.stdout.write(renderFlush(results))
-    if (options.jsonPath !== null) writeJson(options.jsonPath, results)
+    writeResults(options.jsonPath, { ...results, verdicts: flushVerdicts(results) })
     return results.failures.length === 0 ? 0 : 1
   })
 }
@@ -41,15 +41,11 @@ async function measureAll(options: FlushOptions, directory: string): Promise<Flu
   for (let repeat = 1; repeat <= options.repeatCount; repeat++) {
     for (const { flushCase, runs } of results.cases) {
       const what = `${repeat}/${options.repeatCount} ${nameOf(flushCase)}`
-      try {
-        const figures = await runFlushCase(flushCase, options, join(directory, 'case'))
-        runs.push(figures)
-        progress(`${what}: ${formatNumber(figures.messagesPerSecond)} msg/s`)
-      } catch (error) {
-        runs.push(null)
-        results.failures.push(`${what}: ${(error as Error).message}`)
-        progress(`${what}: FAILED: ${(error as Error).message}`)
-      }
+      const figures = await attempt(results.failures, what, () =>
+        runFlushCase(flushCase, options, join(directory, 'case')),
+      )
+      runs.push(figures)
+      if (figures !== null) progress(`${what}: ${formatNumber(figures.messagesPerSecond)} msg/s`)
     }
   }
   return results
@@ -71,14 +67,4 @@ function planCases(options: FlushOptions): FlushCase[] {
 
 function nameOf({ mode, partitionCount, windowBytes, recordsPerBatch }: FlushCase): string {
   return `${mode}, ${partitionCount} partition(s), ${windowBytes / 1e6} MB, batch ${recordsPerBatch}`
-}
-
-function writeJson(path: string, results: FlushResults): void {
-  mkdirSync(dirname(path), { recursive: true })
-  const text = JSON.stringify({ ...results, verdicts: flushVerdicts(results) }, null, 2)
-  writeFileSync(path, `${text}\n`)
-}
-
-function progress(text: string): void {
-  process.stderr.write(`${text}\n`)
 }

@@ -1,7 +1,7 @@
 /**
  * Loaded into a measured server with NODE_OPTIONS=--import=..., so main thread and worker threads both run it.
  * SIGUSR2 once: every thread starts counting collections. SIGUSR2 again: every thread writes what it counted to
- * `$BENCH_STATS_DIRECTORY/gc-<thread id>.json` (process-usage.ts reads it). Signals reach the main thread only; it
+ * `$BENCH_STATS_DIRECTORY/gc-<thread id>.json` (heap-usage.ts reads it). Signals reach the main thread only; it
  * passes them on over a BroadcastChannel, which a thread hears when its event loop turns.
  *
  * Allocation is what the heap grew between collections:
@@ -11,7 +11,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { GCProfiler, getHeapStatistics } from 'node:v8'
 import { BroadcastChannel, isMainThread, threadId } from 'node:worker_threads'
-import type { HeapUsage } from './process-usage.ts'
+import type { HeapUsage } from './heap-usage.ts'
 
 /** Not ODRADEK_...: those are settings of the broker, and it refuses unknown ones. */
 const directory = process.env.BENCH_STATS_DIRECTORY

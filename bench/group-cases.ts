@@ -4,14 +4,14 @@
  */
 import { existsSync, readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { cpuSecondsBetween, readProcessUsage } from '../src/load/process-usage.ts'
+import { requestOnce } from '../src/load/wire-messages.ts'
 import { ApiVersions } from '../src/protocol/messages/api-versions.ts'
 import { CreateTopics } from '../src/protocol/messages/create-topics.ts'
 import { Metadata } from '../src/protocol/messages/metadata.ts'
 import { type Address, Line, openMany } from './group-line.ts'
 import { checkAssignment, GroupMember, type GroupShape, Round } from './group-members.ts'
-import { cpuSecondsBetween, readProcessUsage } from './process-usage.ts'
 import type { MeasuredServer } from './server-process.ts'
-import { requestOnce } from './wire-messages.ts'
 
 export const benchTopic = 'orders'
 const settleMs = 1000

@@ -2,15 +2,16 @@
  * Offset commits as consumers send them: every connection is the only member of a group of its own and commits one
  * offset after another, each when one before was answered. Frames are encoded once; only the offset is patched.
  */
+
+import { Latencies } from '../src/load/latencies.ts'
+import { cpuSecondsBetween, readProcessUsage } from '../src/load/process-usage.ts'
+import { decodeResponse, encodeRequest } from '../src/load/wire-messages.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
 import { OffsetCommit } from '../src/protocol/messages/offset-commit.ts'
 import { benchTopic, createBenchTopic } from './group-cases.ts'
 import { openMany } from './group-line.ts'
 import { GroupMember, Round } from './group-members.ts'
-import { Latencies } from './latencies.ts'
-import { cpuSecondsBetween, readProcessUsage } from './process-usage.ts'
 import type { MeasuredServer } from './server-process.ts'
-import { decodeResponse, encodeRequest } from './wire-messages.ts'
 
 const warmupMs = 2000
 const version = 9

@@ -3,8 +3,8 @@
  * written while answers are handled leaves in one piece.
  */
 import net from 'node:net'
+import { decodeResponse, encodeRequest } from '../src/load/wire-messages.ts'
 import type { ApiSchema } from '../src/protocol/schema.ts'
-import { decodeResponse, encodeRequest } from './wire-messages.ts'
 
 export interface Address {
   readonly host: string

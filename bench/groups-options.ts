@@ -1,7 +1,6 @@
 /** The command line of `bench groups`. Pure. */
-import { parseArgs } from 'node:util'
 import type { CommitSettings } from './group-commits.ts'
-import { count, list, number, UsageError } from './wire-options.ts'
+import { count, list, number, oneOf, parsed } from './wire-options.ts'
 
 export const groupParts = ['rebalance', 'commits', 'idle'] as const
 export type GroupPart = (typeof groupParts)[number]
@@ -56,7 +55,7 @@ export function parseGroupsOptions(args: readonly string[]): GroupsOptions | nul
   return {
     seconds: Math.ceil(number('seconds', values.seconds, 10)),
     repeatCount: count('repeat', values.repeat, 3),
-    parts: list(values.only, groupParts.join(',')).map(partOf),
+    parts: list(values.only, groupParts.join(',')).map(text => oneOf('only', groupParts, text)),
     memberCount: count('members', values.members, 500),
     partitionCount: count('partitions', values.partitions, 1000),
     heartbeatMs: number('heartbeat-ms', values['heartbeat-ms'], 10),
@@ -74,36 +73,22 @@ export function parseGroupsOptions(args: readonly string[]): GroupsOptions | nul
 
 function parse(args: readonly string[]) {
   const string = { type: 'string' } as const
-  try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        help: { type: 'boolean' },
-        seconds: string,
-        repeat: string,
-        only: string,
-        members: string,
-        partitions: string,
-        rounds: string,
-        'heartbeat-ms': string,
-        connections: string,
-        'in-flight': string,
-        rows: string,
-        idle: string,
-        profile: string,
-        json: string,
-        dir: string,
-        set: { type: 'string', multiple: true },
-      },
-    })
-    return values
-  } catch (error) {
-    throw new UsageError((error as Error).message)
-  }
-}
-
-function partOf(text: string): GroupPart {
-  const part = groupParts.find(known => known === text)
-  if (part === undefined) throw new UsageError(`--only ${text}: of ${groupParts.join(', ')} wanted`)
-  return part
+  return parsed(args, {
+    help: { type: 'boolean' },
+    seconds: string,
+    repeat: string,
+    only: string,
+    members: string,
+    partitions: string,
+    rounds: string,
+    'heartbeat-ms': string,
+    connections: string,
+    'in-flight': string,
+    rows: string,
+    idle: string,
+    profile: string,
+    json: string,
+    dir: string,
+    set: { type: 'string', multiple: true },
+  })
 }

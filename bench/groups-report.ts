@@ -2,7 +2,7 @@
 import type { IdleFigures, RebalanceFigures, RoundFigures } from './group-cases.ts'
 import type { CommitFigures } from './group-commits.ts'
 import type { GroupsOptions } from './groups-options.ts'
-import type { Machine } from './machine.ts'
+import { type Machine, machineLines } from './machine.ts'
 import {
   atLeast,
   atMost,
@@ -42,8 +42,7 @@ export function renderGroups(results: GroupsResults): string {
   const set = options.odradekArguments.filter(argument => argument !== '--set').join(' ')
   const parts = [
     `odradek groups bench, ${results.startedAt}
-machine   ${machine.coreCount} x ${machine.cpuModel}, ${machine.kernel}, Node ${machine.nodeVersion}, load average before ${machine.loadAverage.toFixed(2)}
-disk      ${machine.fileSystem}, 4 KiB append + fdatasync p50 ${machine.fdatasyncP50Ms.toFixed(2)} ms, p99 ${machine.fdatasyncP99Ms.toFixed(2)} ms
+${machineLines(machine)}
 settings  ${memberCount} members, ${partitionCount} partitions, heartbeats at once and every ${heartbeatMs} ms;
           commits of ${rowCount} offset(s) over ${connectionCount} connections for ${seconds} s;
           ${options.repeatCount} repeats; ${set === '' ? 'broker defaults' : set}`,

@@ -2,8 +2,7 @@
  * `npm run bench -- groups`: rebalances, offset commits and idle connections. Cases are interleaved within a repeat,
  * and each has a broker of its own, so that none pays for another's garbage.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { descriptorLimit } from '../src/descriptors.ts'
 import { inBenchDirectory } from './bench-directory.ts'
 import { measureIdle, measureRebalances } from './group-cases.ts'
@@ -11,6 +10,7 @@ import { measureCommits } from './group-commits.ts'
 import { type GroupsOptions, groupsHelp, parseGroupsOptions } from './groups-options.ts'
 import { type GroupsResults, groupsVerdicts, renderGroups } from './groups-report.ts'
 import { describeMachine } from './machine.ts'
+import { attempt, progress, writeResults } from './outcome.ts'
 import { formatNumber } from './report.ts'
 import { type MeasuredServer, startServer } from './server-process.ts'
 
@@ -37,7 +37,7 @@ export async function runGroups(args: readonly string[]): Promise<number> {
       await measureOnce(results, `${repeat}/${options.repeatCount}`, join(directory, 'case'))
     }
     process.stdout.write(renderGroups(results))
-    if (options.jsonPath !== null) writeJson(options.jsonPath, results)
+    writeResults(options.jsonPath, { ...results, verdicts: groupsVerdicts(results) })
     return results.failures.length === 0 ? 0 : 1
   })
 }
@@ -60,12 +60,7 @@ async function measureOnce(
 ): Promise<void> {
   const { options, rebalances, commits, idle, failures } = results
   const on = <T>(what: string, use: (server: MeasuredServer) => Promise<T>): Promise<T | null> =>
-    withServer(options, directory, use).catch(error => {
-      const failure = `${repeat} ${what}: ${(error as Error).message}`
-      failures.push(failure)
-      progress(`FAILED ${failure}`)
-      return null
-    })
+    attempt(failures, `${repeat} ${what}`, () => withServer(options, directory, use))
   if (options.parts.includes('rebalance')) {
     const figures = await on('rebalance', server => measureRebalances(server, options))
     if (figures !== null) {
@@ -116,14 +111,4 @@ async function withServer<T>(
     // When the broker has died, why is the better message.
     await server.stop().finally(() => server.remove())
   }
-}
-
-function writeJson(path: string, results: GroupsResults): void {
-  mkdirSync(dirname(path), { recursive: true })
-  const text = JSON.stringify({ ...results, verdicts: groupsVerdicts(results) }, null, 2)
-  writeFileSync(path, `${text}\n`)
-}
-
-function progress(text: string): void {
-  process.stderr.write(`${text}\n`)
 }

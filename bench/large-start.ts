@@ -10,7 +10,9 @@
 import { readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
-import { parseArgs } from 'node:util'
+import { readProcessUsage } from '../src/load/process-usage.ts'
+import { requestOnce } from '../src/load/wire-messages.ts'
+import { produceVersion } from '../src/load/wire-produce.ts'
 import { encodeBatch } from '../src/protocol/encode-batch.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
 import { fetchRequestFor, fetchTopic } from '../src/protocol/fetch-request.ts'
@@ -18,13 +20,10 @@ import { CreateTopics } from '../src/protocol/messages/create-topics.ts'
 import { Fetch } from '../src/protocol/messages/fetch.ts'
 import { Produce } from '../src/protocol/messages/produce.ts'
 import { inBenchDirectory } from './bench-directory.ts'
-import { produceVersion } from './load-produce.ts'
-import { describeMachine } from './machine.ts'
-import { readProcessUsage } from './process-usage.ts'
+import { describeMachine, machineLines } from './machine.ts'
 import { atMost, formatNumber, markdownTable, type Verdict, verdictTable } from './report.ts'
 import { type MeasuredServer, startServer } from './server-process.ts'
-import { requestOnce } from './wire-messages.ts'
-import { count, number, UsageError } from './wire-options.ts'
+import { count, number, parsed } from './wire-options.ts'
 
 const help = `Usage: npm run bench -- start [options]
 
@@ -76,14 +75,9 @@ export async function runLargeStart(args: readonly string[]): Promise<number> {
 function parse(args: readonly string[]): StartOptions | null {
   const string = { type: 'string' } as const
   const flags = { partitions: string, gigabytes: string, dir: string, profile: string } as const
-  let values: { [name in keyof typeof flags | 'help']?: string | boolean | undefined }
-  try {
-    values = parseArgs({ args: [...args], options: { help: { type: 'boolean' }, ...flags } }).values
-  } catch (error) {
-    throw new UsageError((error as Error).message)
-  }
+  const values = parsed(args, { help: { type: 'boolean' }, ...flags })
   if (values.help === true) return null
-  const text = (name: keyof typeof flags) => values[name] as string | undefined
+  const text = (name: keyof typeof flags) => values[name]
   return {
     partitionCount: count('partitions', text('partitions'), 1000),
     bytes: number('gigabytes', text('gigabytes'), 10) * 1024 ** 3,
@@ -121,8 +115,7 @@ async function measure(options: StartOptions, directory: string): Promise<string
     ...[readyMs, onlineMs, readBytes / 1e6, cpuSeconds].map(formatNumber),
   ])
   return `odradek start bench
-machine   ${machine.coreCount} x ${machine.cpuModel}, ${machine.kernel}, Node ${machine.nodeVersion}, load average before ${machine.loadAverage.toFixed(2)}
-disk      ${machine.fileSystem}, 4 KiB append + fdatasync p50 ${machine.fdatasyncP50Ms.toFixed(2)} ms, p99 ${machine.fdatasyncP99Ms.toFixed(2)} ms
+${machineLines(machine)}
 settings  ${partitionCount} partitions, ${formatNumber(bytes / 1024 ** 3)} GiB, page cache warm; clean stop ${formatNumber(stopMs)} ms; a read in the middle of every partition, without indexes: ${formatNumber(readMs)} ms
 
 ${markdownTable(head, rows)}

@@ -2,7 +2,7 @@
 import { closeSync, fdatasyncSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
 import os from 'node:os'
 import { join, resolve } from 'node:path'
-import { percentile } from './report.ts'
+import { formatNumber, percentile } from './report.ts'
 
 export interface Machine {
   readonly cpuModel: string
@@ -77,4 +77,15 @@ function fileSystemOf(directory: string): string {
     }
   }
   return best.text
+}
+
+/** Two lines for the head of a report. */
+export function machineLines(machine: Machine): string {
+  const { coreCount, cpuModel, memoryBytes, kernel, nodeVersion, loadAverage } = machine
+  return [
+    `machine   ${coreCount} x ${cpuModel}, ${formatNumber(memoryBytes / 1e9)} GB, ${kernel}, Node ${nodeVersion}, ` +
+      `load average before ${loadAverage.toFixed(2)}; client and server on the same cores`,
+    `disk      ${machine.fileSystem} (${machine.dataDirectory}), 4 KiB append + fdatasync p50 ` +
+      `${machine.fdatasyncP50Ms.toFixed(2)} ms, p99 ${machine.fdatasyncP99Ms.toFixed(2)} ms`,
+  ].join('\n')
 }

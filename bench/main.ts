@@ -5,7 +5,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { runFlush } from './flush.ts'
 import { runGroups } from './groups.ts'
+import { runHttp } from './http.ts'
 import { runLargeStart } from './large-start.ts'
+import { runPaper } from './paper.ts'
 import { runUpkeep } from './upkeep.ts'
 import { runWire } from './wire.ts'
 import { UsageError } from './wire-options.ts'
@@ -16,9 +18,11 @@ const help = `Usage: npm run bench -- NAME [options]
 
   list               names every bench
   wire [options]     the Kafka port end to end, beside a floor server; see: npm run bench -- wire --help
+  http [options]     the HTTP port under autocannon, beside a server that discards; see: npm run bench -- http --help
   start [options]    start and stop of a broker with many partitions; see: npm run bench -- start --help
   groups [options]   rebalances, offset commits, idle connections; see: npm run bench -- groups --help
   flush [options]    acks=all beside acks=1 with many dirty partitions; see: npm run bench -- flush --help
+  paper [options]    the 2011 paper's experiments, beside other systems; see: npm run bench -- paper --help
   upkeep [options]   what retention, scrub, compaction and cold readers cost a producer; see --help
   NAME               a micro-benchmark of that name, one mechanism each
 
@@ -35,9 +39,11 @@ async function main([name, ...args]: readonly string[]): Promise<number> {
     return 0
   }
   if (name === 'wire') return await runWire(args)
+  if (name === 'http') return await runHttp(args)
   if (name === 'start') return await runLargeStart(args)
   if (name === 'groups') return await runGroups(args)
   if (name === 'flush') return await runFlush(args)
+  if (name === 'paper') return await runPaper(args)
   if (name === 'upkeep') return await runUpkeep(args)
   if (microNames().includes(name)) return await runMicro(name, args)
   throw new UsageError(`no bench ${JSON.stringify(name)}: npm run bench -- list names them`)
@@ -55,6 +61,8 @@ function listBenches(): string {
   const lines = [
     `${'flush'.padEnd(12)}acks=all beside acks=1 with many dirty partitions, and beside raw loops`,
     `${'groups'.padEnd(12)}rebalances of a large group, offset commits, idle connections`,
+    `${'http'.padEnd(12)}the HTTP port under autocannon, beside a server that discards`,
+    `${'paper'.padEnd(12)}the 2011 paper's experiments, beside other systems where they are installed`,
     `${'start'.padEnd(12)}start of a broker with many partitions, clean, killed and without its indexes`,
     `${'upkeep'.padEnd(12)}what retention, scrub, compaction and cold readers cost a producer`,
     `${'wire'.padEnd(12)}the Kafka port end to end, beside a floor server`,

@@ -7,12 +7,12 @@
  *   answers     0   1 ------stall------ 2 3 4 5    2, 3, 4 and 5 are charged with the stall
  */
 import { createConnection, type Socket } from 'node:net'
+import { Latencies } from '../src/load/latencies.ts'
+import { decodeResponse, encodeRequest } from '../src/load/wire-messages.ts'
+import { produceVersion } from '../src/load/wire-produce.ts'
 import { encodeBatch } from '../src/protocol/encode-batch.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
 import { Produce } from '../src/protocol/messages/produce.ts'
-import { Latencies } from './latencies.ts'
-import { produceVersion } from './load-produce.ts'
-import { decodeResponse, encodeRequest } from './wire-messages.ts'
 
 export interface PacedSettings {
   readonly host: string

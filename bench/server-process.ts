@@ -8,8 +8,9 @@ import { join, resolve } from 'node:path'
 
 /**
  * `floor`: one writeSync a batch. `floor, gathering`: small batches of a read copied together, one writeSync a read.
+ * `discard`: HTTP, see discard-server.ts.
  */
-export type ServerKind = 'floor' | 'floor, gathering' | 'odradek'
+export type ServerKind = 'floor' | 'floor, gathering' | 'odradek' | 'discard'
 
 export interface ServerOptions {
   readonly kind: ServerKind
@@ -29,8 +30,11 @@ export interface ServerOptions {
 
 export interface MeasuredServer {
   readonly kind: ServerKind
+  /** Of the Kafka port; `discard` has only the other one. */
   readonly host: string
   readonly port: number
+  /** Null where it speaks no HTTP. */
+  readonly httpUrl: string | null
   readonly pid: number
   /** The whole `ready` line. */
   readonly readyLine: string
@@ -90,12 +94,14 @@ export async function startServer(options: ServerOptions): Promise<MeasuredServe
     child.kill('SIGKILL')
     throw error
   })
-  const address = /kafka=(\S+):(\d+)/.exec(readyLine)
+  const address = /(?:kafka|http)=(\S+):(\d+)/.exec(readyLine)
+  const http = /http=(\S+:\d+)/.exec(readyLine)
   if (address === null) throw new Error(`${kind}: no address in "${readyLine}"`)
   return {
     kind,
     host: address[1]!,
     port: Number(address[2]),
+    httpUrl: http && `http://${http[1]}`,
     pid: child.pid!,
     readyLine,
     statsDirectory,
@@ -109,6 +115,7 @@ export async function startServer(options: ServerOptions): Promise<MeasuredServe
 }
 
 function commandOf({ kind, odradekArguments }: ServerOptions, dataDirectory: string): string[] {
+  if (kind === 'discard') return [join(import.meta.dirname, 'discard-server.ts')]
   if (kind !== 'odradek') {
     const floor = [join(import.meta.dirname, 'floor-server.ts'), dataDirectory]
     return kind === 'floor' ? floor : [...floor, 'gather']
@@ -158,7 +165,7 @@ async function stopChild(
   const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs)
   const how = await exited
   clearTimeout(timer)
-  // The floor has no SIGTERM handler and no state to save.
+  // The others have no SIGTERM handler and no state to save.
   if (how !== 'exit 0' && kind === 'odradek') {
     fail(`${kind} did not stop clean (${how})`, logPath)
   }

@@ -7,10 +7,10 @@ import { once } from 'node:events'
 import { existsSync, readdirSync, rmSync, statSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
+import { readProcessUsage } from '../src/load/process-usage.ts'
+import { decodeResponse, encodeRequest } from '../src/load/wire-messages.ts'
 import { ApiVersions } from '../src/protocol/messages/api-versions.ts'
-import { readProcessUsage } from './process-usage.ts'
 import { track } from './server-process.ts'
-import { decodeResponse, encodeRequest } from './wire-messages.ts'
 
 const root = join(import.meta.dirname, '..')
 const entry = join(root, 'dist/src/main.js')

@@ -4,13 +4,15 @@
  *
  *   fill | work on: window | work off: window | work on: window | ...     the same paced load in all of them
  */
+
 import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
+import { Latencies } from '../src/load/latencies.ts'
+import { runLoadProcess } from '../src/load/load-process.ts'
+import { readProcessUsage } from '../src/load/process-usage.ts'
 import { type Limits, limit } from './cgroup.ts'
-import { Latencies } from './latencies.ts'
 import { pacedLoad } from './paced-load.ts'
-import { readProcessUsage } from './process-usage.ts'
 import { formatNumber } from './report.ts'
 import { type MeasuredServer, startServer } from './server-process.ts'
 import {
@@ -21,7 +23,6 @@ import {
   fillPlain,
   readCounter,
 } from './upkeep-topics.ts'
-import { runLoad } from './wire-cases.ts'
 
 export interface UpkeepOptions {
   /** Of one window. */
@@ -89,7 +90,7 @@ const reader: Omit<Case, 'fill' | 'limits'> = {
   settings: () => ['log.segment.bytes=268435456'],
   begin: async (server, { seconds }) => {
     const { host, port } = server
-    const reading = runLoad({
+    const reading = runLoadProcess('wire', {
       mode: 'consume',
       host,
       port,

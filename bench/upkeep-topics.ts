@@ -1,14 +1,15 @@
 /** What `bench upkeep` does with topics: creates, fills, configures, deletes them; and reads the broker's counters. */
+
+import { runLoadProcess } from '../src/load/load-process.ts'
+import { requestOnce } from '../src/load/wire-messages.ts'
+import { produceVersion } from '../src/load/wire-produce.ts'
 import { encodeBatch } from '../src/protocol/encode-batch.ts'
 import { Errors, errorName } from '../src/protocol/errors.ts'
 import { CreateTopics } from '../src/protocol/messages/create-topics.ts'
 import { DeleteTopics } from '../src/protocol/messages/delete-topics.ts'
 import { IncrementalAlterConfigs } from '../src/protocol/messages/incremental-alter-configs.ts'
 import { Produce } from '../src/protocol/messages/produce.ts'
-import { produceVersion } from './load-produce.ts'
 import type { MeasuredServer } from './server-process.ts'
-import { runLoad } from './wire-cases.ts'
-import { requestOnce } from './wire-messages.ts'
 
 const timeoutMs = 30_000
 
@@ -51,7 +52,7 @@ export async function fillPlain(
   bytes: number,
 ): Promise<void> {
   await createTopic(server, topic)
-  await runLoad({
+  await runLoadProcess('wire', {
     host: server.host,
     port: server.port,
     topic,

@@ -3,11 +3,10 @@
  * rate (open loop). Busy and quiet windows take turns on one server, so that a drifting machine hits both; figures are
  * the ratios of neighbours.
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
-import { parseArgs } from 'node:util'
+import { join } from 'node:path'
 import { inBenchDirectory } from './bench-directory.ts'
-import { describeMachine, type Machine } from './machine.ts'
+import { describeMachine, type Machine, machineLines } from './machine.ts'
+import { progress, writeResults } from './outcome.ts'
 import {
   atMost,
   formatNumber,
@@ -25,7 +24,7 @@ import {
   type UpkeepResult,
   upkeepCases,
 } from './upkeep-cases.ts'
-import { count, list, number, UsageError } from './wire-options.ts'
+import { count, list, number, oneOf, parsed } from './wire-options.ts'
 
 const help = `Usage: npm run bench -- upkeep [options]
 
@@ -61,10 +60,7 @@ export async function runUpkeep(args: readonly string[]): Promise<number> {
     const machine = describeMachine(directory)
     const results = await measureAll(options, directory)
     process.stdout.write(render(machine, options, results))
-    if (options.jsonPath !== null) {
-      mkdirSync(dirname(options.jsonPath), { recursive: true })
-      writeFileSync(options.jsonPath, `${JSON.stringify({ machine, options, results }, null, 2)}\n`)
-    }
+    writeResults(options.jsonPath, { machine, options, results })
     return results.some(({ failure }) => failure !== null) ? 1 : 0
   })
 }
@@ -90,29 +86,20 @@ async function measureAll(options: UpkeepOptions, directory: string): Promise<Me
 
 function parse(args: readonly string[]): UpkeepOptions | null {
   const string = { type: 'string' } as const
-  let values: Record<string, string | boolean | undefined>
-  try {
-    const names = ['seconds', 'windows', 'rate', 'only', 'set', 'json', 'dir']
-    const flags = Object.fromEntries(names.map(name => [name, string]))
-    values = parseArgs({ args: [...args], options: { help: { type: 'boolean' }, ...flags } }).values
-  } catch (error) {
-    throw new UsageError((error as Error).message)
-  }
+  const values = parsed(args, {
+    help: { type: 'boolean' },
+    ...{ seconds: string, windows: string, rate: string, only: string, set: string },
+    ...{ json: string, dir: string },
+  })
   if (values.help === true) return null
-  const text = (name: string) => values[name] as string | undefined
-  const cases = list(text('only'), upkeepCases.join(','))
-  const unknown = cases.find(name => !upkeepCases.includes(name))
-  if (unknown !== undefined) {
-    throw new UsageError(`--only ${unknown}: of ${upkeepCases.join(', ')} wanted`)
-  }
   return {
-    seconds: number('seconds', text('seconds'), 3),
-    windowCount: count('windows', text('windows'), 6),
-    requestsPerSecond: count('rate', text('rate'), 500),
-    cases,
-    settings: text('set')?.split(',') ?? [],
-    jsonPath: text('json') ?? null,
-    directory: text('dir') ?? null,
+    seconds: number('seconds', values.seconds, 3),
+    windowCount: count('windows', values.windows, 6),
+    requestsPerSecond: count('rate', values.rate, 500),
+    cases: list(values.only, upkeepCases.join(',')).map(text => oneOf('only', upkeepCases, text)),
+    settings: values.set?.split(',') ?? [],
+    jsonPath: values.json ?? null,
+    directory: values.dir ?? null,
   }
 }
 
@@ -128,8 +115,7 @@ function render(machine: Machine, options: UpkeepOptions, results: readonly Meas
   const failures = results.flatMap(({ failure }) => failure ?? [])
   const parts = [
     `odradek upkeep bench
-machine   ${machine.coreCount} x ${machine.cpuModel}, ${machine.kernel}, Node ${machine.nodeVersion}, load average before ${machine.loadAverage.toFixed(2)}
-disk      ${machine.fileSystem}, 4 KiB append + fdatasync p50 ${machine.fdatasyncP50Ms.toFixed(2)} ms, p99 ${machine.fdatasyncP99Ms.toFixed(2)} ms
+${machineLines(machine)}
 settings  acks=all, ${requestsPerSecond} requests a second of 50 x 200 bytes, open loop, ${windowCount} x ${seconds} s busy and quiet in turn${set}`,
     markdownTable(head, rows),
     verdictTable(results.flatMap(verdictsOf)),
@@ -152,8 +138,4 @@ function verdictsOf({ name, result }: Measured): Verdict[] {
     atMost(`${name}: p99 against quiet, median window`, spread(ratios).median, 2, 'x'),
     atMost(`${name}: p99 against quiet, all windows`, busy.p99Ms / quiet.p99Ms, 2, 'x'),
   ]
-}
-
-function progress(text: string): void {
-  process.stderr.write(`${text}\n`)
 }

@@ -2,17 +2,16 @@
  * One measurement: a fresh server process on a fresh directory, one load, figures, everything removed. Fresh, because
  * compiled code, heap and page cache of one case would otherwise be the next case's luck.
  */
-import { execFile } from 'node:child_process'
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
+import { type LoadResult, runLoadProcess } from '../src/load/load-process.ts'
+import { dropBallast, fillBallast } from '../src/load/page-ballast.ts'
+import type { WireLoadSettings } from '../src/load/wire-generator.ts'
+import { requestOnce } from '../src/load/wire-messages.ts'
 import { errorName } from '../src/protocol/errors.ts'
 import { CreateTopics } from '../src/protocol/messages/create-topics.ts'
-import type { LoadResult, LoadSettings } from './load-generator.ts'
-import { dropBallast, fillBallast } from './page-ballast.ts'
-import { type HeapUsage, readHeapUsage } from './process-usage.ts'
-import { type MeasuredServer, type ServerKind, startServer, track } from './server-process.ts'
-import { requestOnce } from './wire-messages.ts'
+import { type HeapUsage, readHeapUsage } from './heap-usage.ts'
+import { type MeasuredServer, type ServerKind, startServer } from './server-process.ts'
 
 export interface WireCase {
   readonly server: ServerKind
@@ -57,20 +56,8 @@ const topic = 'load'
 /** What is fetched over and over: enough for a few dozen fetches, little enough to fill in a second. */
 const consumeFillBytes = 200e6
 const consumeFillBatch = 50
-const inFlightBytes = 4e6
-const inFlightMax = 1024
 /** A guess that is only used to size the ballast: no server here is faster. */
 const logBytesPerSecondMax = 1e9
-
-/**
- * Requests in flight on a connection. librdkafka sends whatever its queue holds, up to 100,000 records; this is less:
- * about 4 MB, at most 1,024 requests. With few in flight acks=all would time the disk's latency, not the broker.
- */
-export function inFlightOf(settings: WireSettings, recordsPerBatch: number): number {
-  if (settings.inFlight > 0) return settings.inFlight
-  const requests = Math.floor(inFlightBytes / (recordsPerBatch * settings.recordBytes))
-  return Math.max(4, Math.min(inFlightMax, requests))
-}
 
 /** Runs one case in `directory` (emptied afterwards). Rejects when anything went wrong: no figure of a failed run. */
 export async function runCase(
@@ -99,8 +86,8 @@ export async function runCase(
   try {
     if (kind === 'odradek') await createTopic(server, settings.partitionCount)
     const load = loadOf(wireCase, settings, server, isProduce ? ballastDirectory : null)
-    if (!isProduce) await runLoad(fillOf(load))
-    const result = await runLoad(load)
+    if (!isProduce) await runLoadProcess('wire', fillOf(load))
+    const result = await runLoadProcess('wire', load)
     await server.stop()
     return figuresOf(result, readHeapUsage(server.statsDirectory))
   } catch (error) {
@@ -126,7 +113,7 @@ function loadOf(
   settings: WireSettings,
   server: MeasuredServer,
   ballastDirectory: string | null,
-): Partial<LoadSettings> {
+): Partial<WireLoadSettings> {
   return {
     mode: wireCase.mode,
     host: server.host,
@@ -136,7 +123,7 @@ function loadOf(
     recordsPerBatch: wireCase.recordsPerBatch,
     recordBytes: settings.recordBytes,
     acks: wireCase.acks,
-    inFlight: inFlightOf(settings, wireCase.recordsPerBatch),
+    inFlight: settings.inFlight,
     connectionCount: settings.connectionCount,
     checkCrc: settings.checkCrc,
     seconds: settings.seconds,
@@ -149,7 +136,7 @@ function loadOf(
 }
 
 /** The load that fills a log to be consumed: flushed, so that all of it may be fetched. */
-function fillOf(load: Partial<LoadSettings>): Partial<LoadSettings> {
+function fillOf(load: Partial<WireLoadSettings>): Partial<WireLoadSettings> {
   return {
     ...load,
     mode: 'produce',
@@ -161,17 +148,6 @@ function fillOf(load: Partial<LoadSettings>): Partial<LoadSettings> {
     connectionCount: 1,
     gcProbe: false,
   }
-}
-
-/** Runs the load generator as a process and resolves to what it measured. */
-export async function runLoad(load: Partial<LoadSettings>): Promise<LoadResult> {
-  const script = join(import.meta.dirname, 'load-generator.ts')
-  const run = promisify(execFile)(process.execPath, [script, JSON.stringify(load)])
-  track(run.child)
-  const { stdout } = await run.catch(error => {
-    throw new Error(String(error.stderr ?? error.message).trim())
-  })
-  return JSON.parse(stdout) as LoadResult
 }
 
 /** The floor takes any topic; a broker is told the number of partitions first. */

@@ -1,9 +1,10 @@
 /** The command line of `bench wire`: what to measure, for how long, how often. Pure. */
-import { parseArgs } from 'node:util'
+import { type ParseArgsOptionsConfig, parseArgs } from 'node:util'
 import type { ServerKind } from './server-process.ts'
 import type { WireSettings } from './wire-cases.ts'
 
-export type Part = 'produce' | 'consume' | 'kcat' | 'start'
+const partNames = ['produce', 'consume', 'kcat', 'start'] as const
+export type Part = (typeof partNames)[number]
 export type Acks = -1 | 0 | 1
 
 export interface WireOptions extends WireSettings {
@@ -57,7 +58,7 @@ export function parseWireOptions(args: readonly string[], memoryBytes: number): 
   const isQuick = values.quick === true
   const partitionCount = count('partitions', values.partitions, 1)
   const servers = serversOf(values.server)
-  const parts = list(values.only, 'produce,consume,kcat,start').map(partOf)
+  const parts = list(values.only, partNames.join(',')).map(text => oneOf('only', partNames, text))
   const repeatCount = count('repeat', values.repeat, isQuick ? 2 : 3)
   return {
     seconds: number('seconds', values.seconds, isQuick ? 2 : 5),
@@ -90,33 +91,44 @@ export function parseWireOptions(args: readonly string[], memoryBytes: number): 
 function parse(args: readonly string[]) {
   const string = { type: 'string' } as const
   const boolean = { type: 'boolean' } as const
+  return parsed(args, {
+    help: boolean,
+    quick: boolean,
+    'check-crc': boolean,
+    seconds: string,
+    repeat: string,
+    json: string,
+    only: string,
+    server: string,
+    batch: string,
+    acks: string,
+    connections: string,
+    partitions: string,
+    'in-flight': string,
+    workers: string,
+    profile: string,
+    dir: string,
+    set: { type: 'string', multiple: true },
+  })
+}
+
+/** Values of a bench's flags. Throws UsageError. */
+export function parsed<Options extends ParseArgsOptionsConfig>(
+  args: readonly string[],
+  options: Options,
+) {
   try {
-    const { values } = parseArgs({
-      args: [...args],
-      options: {
-        help: boolean,
-        quick: boolean,
-        'check-crc': boolean,
-        seconds: string,
-        repeat: string,
-        json: string,
-        only: string,
-        server: string,
-        batch: string,
-        acks: string,
-        connections: string,
-        partitions: string,
-        'in-flight': string,
-        workers: string,
-        profile: string,
-        dir: string,
-        set: { type: 'string', multiple: true },
-      },
-    })
-    return values
+    return parseArgs({ args: [...args], options }).values
   } catch (error) {
     throw new UsageError((error as Error).message)
   }
+}
+
+/** One of the words that a flag knows. */
+export function oneOf<T extends string>(name: string, known: readonly T[], text: string): T {
+  const found = known.find(item => item === text)
+  if (found === undefined) throw new UsageError(`--${name} ${text}: of ${known.join(', ')} wanted`)
+  return found
 }
 
 export function list(text: string | undefined, absent: string): string[] {
@@ -139,16 +151,11 @@ export function count(name: string, text: string | undefined, absent: number): n
   return value
 }
 
-function acksOf(text: string): Acks {
+export function acksOf(text: string): Acks {
   if (text === 'all' || text === '-1') return -1
   if (text === '0') return 0
   if (text === '1') return 1
   throw new UsageError(`--acks ${text}: 0, 1 or all wanted`)
-}
-
-function partOf(text: string): Part {
-  if (text === 'produce' || text === 'consume' || text === 'kcat' || text === 'start') return text
-  throw new UsageError(`--only ${text}: produce, consume, kcat or start wanted`)
 }
 
 function serversOf(text: string | undefined): ServerKind[] {

@@ -1,6 +1,7 @@
 /** What `bench wire` prints: the table of figures, the table of targets, machine and settings above them. Pure. */
+import { inFlightOf } from '../src/load/wire-produce.ts'
 import type { KcatFigures } from './kcat.ts'
-import type { Machine } from './machine.ts'
+import { type Machine, machineLines } from './machine.ts'
 import {
   atLeast,
   atMost,
@@ -14,7 +15,7 @@ import {
   verdictTable,
 } from './report.ts'
 import type { StartFigures } from './start-up.ts'
-import { type Figures, inFlightOf, type WireCase } from './wire-cases.ts'
+import type { Figures, WireCase } from './wire-cases.ts'
 import type { WireOptions } from './wire-options.ts'
 
 /** Everything one invocation measured. `runs` are indexed by repeat; a failed run is null. */
@@ -44,14 +45,12 @@ export function renderWire(results: WireResults): string {
 }
 
 function renderHead({ startedAt, machine, options, readyLine, kcat }: WireResults): string {
-  const { coreCount, cpuModel, memoryBytes, kernel, nodeVersion } = machine
-  const inFlight = options.batches.map(batch => `${inFlightOf(options, batch)} at batch ${batch}`)
+  const inFlight = options.batches.map(
+    batch => `${options.inFlight || inFlightOf(batch, options.recordBytes)} at batch ${batch}`,
+  )
   return [
     `odradek wire bench, ${startedAt}`,
-    `machine   ${coreCount} x ${cpuModel}, ${formatNumber(memoryBytes / 1e9)} GB, ${kernel}, Node ${nodeVersion}, ` +
-      `load average before ${machine.loadAverage.toFixed(2)}; client and server on the same cores`,
-    `disk      ${machine.fileSystem} (${machine.dataDirectory}), 4 KiB append + fdatasync p50 ` +
-      `${machine.fdatasyncP50Ms.toFixed(2)} ms, p99 ${machine.fdatasyncP99Ms.toFixed(2)} ms`,
+    machineLines(machine),
     `settings  ${options.recordBytes}-byte records, ${options.connectionCount} connection(s), ` +
       `${options.partitionCount} partition(s), in flight ${inFlight.join(', ')}; closed loop; ` +
       `${options.warmupSeconds} s warm-up, ${options.seconds} s window or ` +

@@ -5,12 +5,12 @@
  *   repeat 1   floor 1/1 | odradek 1/1 | odradek 1/all | odradek 1/0 | floor 50/1 | odradek 50/1 | ... | consume | kcat
  *   repeat 2   the same again                                                          (batch size / acks)
  */
-import { mkdirSync, writeFileSync } from 'node:fs'
 import os from 'node:os'
-import { dirname, join } from 'node:path'
+import { join } from 'node:path'
 import { inBenchDirectory } from './bench-directory.ts'
 import { kcatVersion, runKcat } from './kcat.ts'
 import { describeMachine } from './machine.ts'
+import { attempt, progress, writeResults } from './outcome.ts'
 import { formatNumber } from './report.ts'
 import { startServer } from './server-process.ts'
 import { ensureBuilt, measureStart } from './start-up.ts'
@@ -30,7 +30,7 @@ export async function runWire(args: readonly string[]): Promise<number> {
   return await inBenchDirectory(options.directory, freeBytesMin, async directory => {
     const results = await measureAll(options, directory)
     process.stdout.write(renderWire(results))
-    if (options.jsonPath !== null) writeJson(options.jsonPath, results)
+    writeResults(options.jsonPath, { ...results, verdicts: verdictsOf(results) })
     return results.failures.length === 0 ? 0 : 1
   })
 }
@@ -47,19 +47,12 @@ async function measureAll(options: WireOptions, directory: string): Promise<Wire
     starts: [],
     failures: [],
   }
-  const attempt = async <T>(what: string, run: () => Promise<T>): Promise<T | null> => {
-    try {
-      return await run()
-    } catch (error) {
-      results.failures.push(`${what}: ${(error as Error).message}`)
-      progress(`${what}: FAILED: ${(error as Error).message}`)
-      return null
-    }
-  }
   for (let repeat = 1; repeat <= options.repeatCount; repeat++) {
     for (const { wireCase, runs } of results.cases) {
       const what = `${repeat}/${options.repeatCount} ${nameOf(wireCase)}`
-      const figures = await attempt(what, () => runCase(wireCase, options, join(directory, 'case')))
+      const figures = await attempt(results.failures, what, () =>
+        runCase(wireCase, options, join(directory, 'case')),
+      )
       runs.push(figures)
       if (figures !== null) progress(`${what}: ${formatNumber(figures.messagesPerSecond)} msg/s`)
     }
@@ -69,18 +62,24 @@ async function measureAll(options: WireOptions, directory: string): Promise<Wire
         const run = () =>
           runKcat(server, { ...options, lineCount: options.kcatLineCount }, join(directory, 'kcat'))
         runs.push(
-          ...((await attempt(`${repeat}/${options.repeatCount} kcat, ${server}`, run)) ?? []),
+          ...((await attempt(
+            results.failures,
+            `${repeat}/${options.repeatCount} kcat, ${server}`,
+            run,
+          )) ?? []),
         )
       }
       if (runs.length > 0) results.kcatRuns.push(runs)
     }
   }
   if (options.parts.includes('start') && options.servers.includes('odradek')) {
-    const isBuilt = await attempt('build of dist/', async () => ensureBuilt())
+    const isBuilt = await attempt(results.failures, 'build of dist/', async () => ensureBuilt())
     if (isBuilt === true) progress('built dist/')
     const startCount = isBuilt === null ? 0 : options.startCount
     for (let start = 1; start <= startCount; start++) {
-      const figures = await attempt(`start ${start}`, () => measureStart(join(directory, 'start')))
+      const figures = await attempt(results.failures, `start ${start}`, () =>
+        measureStart(join(directory, 'start')),
+      )
       if (figures === null) break
       results.starts.push(figures)
     }
@@ -128,14 +127,4 @@ function planCases({ batches, acks, parts, servers }: WireOptions): WireCase[] {
 function nameOf({ server, mode, recordsPerBatch, acks }: WireCase): string {
   if (mode === 'consume') return `${server} consume`
   return `${server} produce, batch ${recordsPerBatch}, acks ${acks === -1 ? 'all' : acks}`
-}
-
-function writeJson(path: string, results: WireResults): void {
-  mkdirSync(dirname(path), { recursive: true })
-  const text = JSON.stringify({ ...results, verdicts: verdictsOf(results) }, null, 2)
-  writeFileSync(path, `${text}\n`)
-}
-
-function progress(text: string): void {
-  process.stderr.write(`${text}\n`)
 }

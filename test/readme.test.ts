@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { describe, expect, test } from 'vitest'
+import { Admin } from '../src/client/admin.ts'
 import { readmeCommands, readmeExamples } from './support/readme-example.ts'
 import { requireCommand } from './support/requires.ts'
 import { type SpawnedBroker, spawnBroker } from './support/spawn-broker.ts'
@@ -89,5 +90,16 @@ describe('README.md', () => {
     const url = /^curl (.*)$/m.exec(example)?.[1] ?? ''
     const answer = await fetch(url.replace('http://127.0.0.1:8082', broker.httpUrl))
     expect(await answer.text()).toMatch(/^# HELP odradek_/m)
+  })
+
+  test('autocannon fires at it, and every answer is a record', async () => {
+    await using broker = await startHere()
+    const [example] = readmeExamples('Load it', 'sh')
+    const script = example.replace('http://127.0.0.1:8082', broker.httpUrl)
+    await runShell(script.replace('autocannon', 'autocannon --json -a 500'))
+    await using admin = new Admin({ bootstrap: broker.bootstrap })
+    // It closes its connections as the last answers come: requests that were still under way are stored, too.
+    const [end] = await admin.endOffsets('cannon')
+    expect(end).toBeGreaterThanOrEqual(450)
   })
 })

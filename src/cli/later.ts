@@ -6,8 +6,6 @@ import { UsageError } from './failure.ts'
 
 const reasons: ReadonlyMap<string, string> = new Map([
   ['workers', 'partitions are mapped to workers round-robin, moving them comes in a later version'],
-  ['bench', 'in a checkout: npm run bench -- wire'],
-  ['status', 'GET /readyz and /metrics of the HTTP port tell what it will show'],
 ])
 
 export function register(program: Command): void {

@@ -18,6 +18,8 @@ const commands: ReadonlyMap<string, () => Promise<CommandModule>> = new Map([
   ['consume', () => import('./consume.ts')],
   ['groups', () => import('./groups.ts')],
   ['log', () => import('./log.ts')],
+  ['bench', () => import('./bench.ts')],
+  ['status', () => import('./status.ts')],
 ])
 
 /** Runs one command line (without node and script). @returns the exit code */

@@ -9,6 +9,7 @@ import { CreateTopics } from '../protocol/messages/create-topics.ts'
 import { DeleteTopics } from '../protocol/messages/delete-topics.ts'
 import { DescribeConfigs } from '../protocol/messages/describe-configs.ts'
 import { IncrementalAlterConfigs } from '../protocol/messages/incremental-alter-configs.ts'
+import type { Address } from './address.ts'
 import { GroupAdmin } from './admin-groups.ts'
 import { type ClientOptions, Cluster } from './cluster.ts'
 import type { Connection } from './connection.ts'
@@ -199,6 +200,20 @@ export class Admin {
       })
     }
     return { name, id, partitions: described, configs: await this.topicConfigs(name) }
+  }
+
+  /** Who leads each partition of a topic, by partition; null while there is nobody. */
+  async leaders(name: string): Promise<(Address | null)[]> {
+    const { partitions } = await this.#cluster.topic(name, { refresh: true })
+    return partitions.map(({ leader }) => this.#cluster.addressOf(leader))
+  }
+
+  /** End of what consumers may read, by partition; null where the leader cannot say. */
+  async endOffsets(name: string): Promise<(number | null)[]> {
+    const { partitions } = await this.#cluster.topic(name)
+    return await Promise.all(
+      partitions.map(({ index }) => this.#offset(name, index, latestTimestamp)),
+    )
   }
 
   /** Every config of a topic with the value in force. */

@@ -101,6 +101,11 @@ export class Cluster {
     return this.#topics.get(topic)?.partitions[partition]?.leader ?? -1
   }
 
+  /** Where a node serves, as it told itself in the newest metadata. */
+  addressOf(nodeId: number): Address | null {
+    return this.#brokers.get(nodeId) ?? null
+  }
+
   /** Forgets a topic (it was deleted): the next use asks again. */
   forget(name: string): void {
     this.#topics.delete(name)

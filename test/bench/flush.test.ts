@@ -7,8 +7,8 @@ import { expect, test } from 'vitest'
 import { parseFlushOptions } from '../../bench/flush-options.ts'
 import type { RawResult, RawSettings } from '../../bench/flush-raw.ts'
 import { type FlushResults, flushVerdicts, renderFlush } from '../../bench/flush-report.ts'
-import { Latencies } from '../../bench/latencies.ts'
 import { UsageError } from '../../bench/wire-options.ts'
+import { Latencies } from '../../src/load/latencies.ts'
 import { tempDirectory } from '../support/temp-directory.ts'
 
 test('percentiles of latencies are right to 2 %, over the whole range', () => {

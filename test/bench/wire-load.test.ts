@@ -1,15 +1,14 @@
 /** The wire bench measures what it says: every record that the generator counts lies in the log, errors are errors. */
-import { execFile } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import type { LoadResult, LoadSettings } from '../../bench/load-generator.ts'
 import { type MeasuredServer, startServer } from '../../bench/server-process.ts'
-import { encodeResponse } from '../../bench/wire-messages.ts'
+import { type LoadResult, runLoadProcess } from '../../src/load/load-process.ts'
+import type { WireLoadSettings } from '../../src/load/wire-generator.ts'
+import { encodeResponse } from '../../src/load/wire-messages.ts'
 import { Errors } from '../../src/protocol/errors.ts'
 import { Produce } from '../../src/protocol/messages/produce.ts'
 import {
@@ -30,11 +29,9 @@ afterEach(() => {
 })
 
 /** Ends by bytes, not by time: a window of a minute that is over after 2 MB. */
-async function generate(settings: Partial<LoadSettings>): Promise<LoadResult> {
+async function generate(settings: Partial<WireLoadSettings>): Promise<LoadResult> {
   const load = { seconds: 60, warmupSeconds: 0, payloadBytesMax: 2e6, ...settings }
-  const script = join(benchDirectory, 'load-generator.ts')
-  const { stdout } = await promisify(execFile)(process.execPath, [script, JSON.stringify(load)])
-  return JSON.parse(stdout) as LoadResult
+  return await runLoadProcess('wire', load)
 }
 
 /** Walks a log file of whole batches: offsets must continue and every CRC hold. Returns the number of records. */
@@ -74,9 +71,9 @@ test.for([
   await withFloor(async ({ port, pid }) => {
     const result = await generate({ ...settings, port, serverPid: pid })
     const stored = countRecords(readFileSync(join(directory, 'floor/data/floor.log')))
-    expect(stored).toBe(result.messagesSent)
+    expect(stored).toBe(result.messagesInAll)
     expect(result.messages).toBeGreaterThanOrEqual(2e6 / 200)
-    expect(result.messages).toBeLessThanOrEqual(result.messagesSent)
+    expect(result.messages).toBeLessThanOrEqual(result.messagesInAll)
     expect(result.payloadBytes).toBe(result.messages * 200)
     expect(result.requests * settings.recordsPerBatch).toBe(result.messages)
   })

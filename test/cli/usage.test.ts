@@ -22,6 +22,7 @@ describe('help', () => {
     ['groups delete --help', '--admin'],
     ['log --help', 'dump'],
     ['log dump --help', '--records'],
+    ['status --help', '--watch'],
   ])('odradek %s names %s and has an example', async (args, expected) => {
     const { code, stdout, stderr } = await runCli(args.split(' '))
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
@@ -55,8 +56,8 @@ describe('what is asked wrongly', () => {
     ['groups delete', "missing required argument 'group'"],
     ['topics list --admin 127.0.0.1:8082', 'It must be a URL, as in http://127.0.0.1:8082'],
     ['workers show --json', 'workers is not there yet'],
-    ['bench wire', 'npm run bench'],
-    ['status', 'status is not there yet'],
+    ['status --watch 1', 'too many arguments'],
+    ['status --admin nowhere', 'It must be a URL'],
     ['log dump x.txt', 'not a .log, .index or .timeindex file'],
     ['bogus', "unknown command 'bogus'"],
     ['consume', "missing required argument 'topic'"],
