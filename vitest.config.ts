@@ -8,6 +8,8 @@ const json = process.env.VITEST_JSON
 /** Left to `npm run test:long` (vitest.long.config.ts): together they take as long as all the others. */
 export const longTests = [
   'test/bench/groups.test.ts',
+  'test/cli/bench.test.ts',
+  'test/clients/codecs.test.ts',
   'test/fuzz/*.test.ts',
   'test/kafka-tools/*.test.ts',
   'test/torture/scenarios.test.ts',

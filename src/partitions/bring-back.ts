@@ -6,11 +6,12 @@
  *     → it worked: commands go to the new log; those that waited for the old one look again
  *     → it failed: the old log goes on serving what was flushed, if it was open
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { OpenedPartition, PartitionSpec } from '../contracts/control.ts'
 import type { Logger } from '../log.ts'
 import { type Hosted, nameOf, notOpened, placeOf } from './hosted.ts'
 import type { OfflinePartitions } from './offline-partitions.ts'
-import { emptyOffsetView, type OffsetTable } from './offset-table.ts'
+import { emptyOffsetView, type OffsetTable, PartitionState } from './offset-table.ts'
 import type { Owner } from './owner.ts'
 
 /** What a try needs of the partition host. */
@@ -27,6 +28,8 @@ export interface BringBackPort {
   opened(hosted: Hosted, spec: PartitionSpec, result: OpenedPartition): void
 }
 
+const toldMsMax = 5000
+const toldLookMs = 5
 const view = emptyOffsetView()
 
 /** Resolves to what became of the partition, also when it was online all the time. Never rejects. */
@@ -39,6 +42,7 @@ export function bringBack(hosted: Hosted, port: BringBackPort): Promise<OpenedPa
 
 async function tryOnce(hosted: Hosted, port: BringBackPort): Promise<OpenedPartition> {
   const { slot, ownerIndex } = hosted.partition
+  await failureTold(hosted, port)
   const settled = settledAlready(hosted, port)
   if (settled !== null) return settled
   const owner = port.owners[ownerIndex]
@@ -70,6 +74,22 @@ async function tryOnce(hosted: Hosted, port: BringBackPort): Promise<OpenedParti
   return result
 }
 
+/**
+ * Its clients may know that a log has failed before its owner has told this thread how far it was flushed: without that
+ * nothing can be opened, nor said to be well.
+ */
+async function failureTold(hosted: Hosted, port: BringBackPort): Promise<void> {
+  const untilMs = performance.now() + toldMsMax
+  while (isFailedUntold(hosted, port) && performance.now() < untilMs) await sleep(toldLookMs)
+}
+
+function isFailedUntold(hosted: Hosted, port: BringBackPort): boolean {
+  const { slot, generation, state, ownerIndex } = hosted.partition
+  if (state !== 'online' || port.offline.reasonOf(hosted) !== null) return false
+  if (!port.owners[ownerIndex].alive || port.isOver(hosted)) return false
+  return port.offsets.read(slot, generation, view) && view.state === PartitionState.offline
+}
+
 /** What is answered about a partition that cannot be tried now, or need not; null for all others. */
 function settledAlready(hosted: Hosted, port: BringBackPort): OpenedPartition | null {
   const { slot, generation, state, ownerIndex } = hosted.partition
@@ -78,6 +98,7 @@ function settledAlready(hosted: Hosted, port: BringBackPort): OpenedPartition | 
     return notOpened(slot, `owner thread ${ownerIndex} is down: restart the broker`)
   }
   if (state === 'offline' || port.offline.reasonOf(hosted) !== null) return null
+  if (isFailedUntold(hosted, port)) return notOpened(slot, 'its owner is busy failing: try again')
   port.offsets.read(slot, generation, view)
   const { logStart: logStartOffset, logEnd: logEndOffset } = view
   return { slot, error: null, logStartOffset, logEndOffset, recoveredBytes: 0, truncatedBytes: 0 }
